@@ -1,0 +1,6 @@
+//! x
+#![no_std]
+#[cfg(test)]
+extern crate std;
+pub mod quant;
+pub mod shape;

@@ -1,0 +1,256 @@
+//! The graph: a float network as the compiler sees it, between an importer and the quantiser.
+//!
+//! Values are NHWC with a batch of one. Nodes stand in an order in which every input is made before it is used.
+//! Weights sit inside the operators that use them, in the order the output format wants them (channels last), so that
+//! no pass and no emitter knows where a network came from.
+
+use std::ops::Index;
+
+use tinception_core::shape::{Padding, Shape, Window};
+
+/// A float network for pictures: one input, one output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Graph {
+    /// The network's name, for people.
+    pub name: String,
+    /// Every value; [`ValueId`] is an index into it.
+    pub values: Vec<Value>,
+    /// Operators, in an order that runs.
+    pub nodes: Vec<Node>,
+    /// The picture.
+    pub input: ValueId,
+    /// The scores.
+    pub output: ValueId,
+    /// What the network itself does to the picture before its first layer, to be folded into the preprocessing.
+    pub input_affine: Affine,
+}
+
+/// Names one value of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub usize);
+
+/// A tensor that flows between nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value {
+    /// The name it has in the source file.
+    pub name: String,
+    /// Height, width, channels.
+    pub shape: Shape,
+}
+
+/// One operator with its inputs and its only output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// The name it has in the source file; errors and profiles show it.
+    pub name: String,
+    /// What it computes.
+    pub op: Op,
+    /// What it reads.
+    pub inputs: Vec<ValueId>,
+    /// What it makes.
+    pub output: ValueId,
+}
+
+/// `scale * x + shift`, per channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Affine {
+    /// Factor of each channel.
+    pub scale: Vec<f32>,
+    /// Summand of each channel, added after the factor.
+    pub shift: Vec<f32>,
+}
+
+impl Affine {
+    /// The affine map that changes nothing.
+    #[must_use]
+    pub fn identity(channels: usize) -> Self {
+        Self { scale: vec![1.0; channels], shift: vec![0.0; channels] }
+    }
+
+    /// This map, then `next`.
+    #[must_use]
+    pub fn then(&self, next: &Self) -> Self {
+        let scale = self.scale.iter().zip(&next.scale).map(|(a, b)| a * b).collect();
+        let shift = self.shift.iter().zip(&next.scale).zip(&next.shift).map(|((a, b), c)| a * b + c).collect();
+        Self { scale, shift }
+    }
+}
+
+/// The range an activation cuts its values to: ReLU is `0..inf`, ReLU6 `0..6`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Clamp {
+    /// Lower end; negative infinity where there is none.
+    pub min: f32,
+    /// Upper end; infinity where there is none.
+    pub max: f32,
+}
+
+impl Clamp {
+    /// No activation.
+    pub const NONE: Self = Self { min: f32::NEG_INFINITY, max: f32::INFINITY };
+    /// `max(x, 0)`.
+    pub const RELU: Self = Self { min: 0.0, max: f32::INFINITY };
+
+    /// One clamp that does what `self` and then `next` do.
+    #[must_use]
+    pub fn then(self, next: Self) -> Self {
+        Self { min: self.min.max(next.min).min(next.max), max: self.max.min(next.max).max(next.min) }
+    }
+
+    /// `x` cut to the range.
+    #[must_use]
+    pub fn apply(self, x: f32) -> f32 {
+        x.max(self.min).min(self.max)
+    }
+}
+
+/// The operators the compiler knows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// Convolution, groups and depthwise included.
+    Conv(Conv),
+    /// Fully connected layer over the input's elements in NHWC order; its output is 1 x 1 x `outputs`.
+    Dense(Dense),
+    /// Largest value of a window; padding is ignored.
+    MaxPool(Window),
+    /// Mean over a window.
+    AveragePool(AveragePool),
+    /// Local response normalisation across channels.
+    Lrn(Lrn),
+    /// Joins its inputs on the channel axis.
+    Concat,
+    /// Sum of two tensors of the same shape, then the clamp.
+    Add(Clamp),
+    /// An activation that no operator in front has taken in.
+    Clamp(Clamp),
+    /// Per-channel scale and shift: a batch normalisation, its four vectors already folded into two.
+    BatchNorm(Affine),
+    /// Zeros around the picture.
+    Pad(Padding),
+    /// The same elements as 1 x 1 x (height * width * channels), in NHWC order.
+    Flatten,
+    /// Probabilities over the channels of a 1 x 1 tensor.
+    Softmax,
+    /// The input, unchanged (dropout at inference).
+    Identity,
+}
+
+/// A convolution.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conv {
+    /// Kernel, stride and padding.
+    pub window: Window,
+    /// Groups the channels are split into; 1 is the plain convolution, the input's channel count is depthwise.
+    pub groups: usize,
+    /// `[output channel][ky][kx][input channel / groups]`.
+    pub weights: Vec<f32>,
+    /// One value per output channel.
+    pub bias: Vec<f32>,
+    /// The fused activation.
+    pub clamp: Clamp,
+}
+
+/// A fully connected layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dense {
+    /// `[output][input]`, inputs in NHWC order.
+    pub weights: Vec<f32>,
+    /// One value per output.
+    pub bias: Vec<f32>,
+    /// The fused activation.
+    pub clamp: Clamp,
+}
+
+/// Average pooling.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AveragePool {
+    /// Kernel, stride and padding.
+    pub window: Window,
+    /// The part of the padding that counts in the divisor: none of it for `count_include_pad = 0`, the padding
+    /// written in the model for 1 (but never the rows a ceil-mode pool hangs over).
+    pub counted: Padding,
+    /// The fused activation.
+    pub clamp: Clamp,
+}
+
+/// `y = x / (bias + alpha / size * sum(x^2))^beta`, the sum over `size` neighbouring channels
+/// (Krizhevsky et al. 2012, section 3.3; ONNX `LRN`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lrn {
+    /// Channels in the sum.
+    pub size: u32,
+    /// Weight of the sum.
+    pub alpha: f32,
+    /// Exponent.
+    pub beta: f32,
+    /// Constant in front of the sum.
+    pub bias: f32,
+}
+
+impl Op {
+    /// The operator's name in ONNX's words.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Conv(_) => "Conv",
+            Self::Dense(_) => "Gemm",
+            Self::MaxPool(_) => "MaxPool",
+            Self::AveragePool(_) => "AveragePool",
+            Self::Lrn(_) => "LRN",
+            Self::Concat => "Concat",
+            Self::Add(_) => "Add",
+            Self::Clamp(_) => "Clip",
+            Self::BatchNorm(_) => "BatchNormalization",
+            Self::Pad(_) => "Pad",
+            Self::Flatten => "Flatten",
+            Self::Softmax => "Softmax",
+            Self::Identity => "Identity",
+        }
+    }
+}
+
+impl Graph {
+    /// The shape of a value.
+    #[must_use]
+    pub fn shape(&self, value: ValueId) -> Shape {
+        self[value].shape
+    }
+
+    /// Adds a value and returns its id.
+    pub fn add_value(&mut self, name: impl Into<String>, shape: Shape) -> ValueId {
+        self.values.push(Value { name: name.into(), shape });
+        ValueId(self.values.len() - 1)
+    }
+
+    /// The node that makes `value`; `None` for the input.
+    #[must_use]
+    pub fn producer(&self, value: ValueId) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.output == value)
+    }
+
+    /// The nodes that read `value`.
+    pub fn consumers(&self, value: ValueId) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(move |node| node.inputs.contains(&value))
+    }
+
+    /// Multiply-accumulates of one run: convolutions and dense layers, padding positions counted as work.
+    #[must_use]
+    pub fn macs(&self) -> u64 {
+        self.nodes
+            .iter()
+            .map(|node| match &node.op {
+                Op::Conv(conv) => self.shape(node.output).pixels() * conv.weights.len() as u64,
+                Op::Dense(dense) => dense.weights.len() as u64,
+                _ => 0,
+            })
+            .sum()
+    }
+}
+
+impl Index<ValueId> for Graph {
+    type Output = Value;
+
+    fn index(&self, id: ValueId) -> &Value {
+        &self.values[id.0]
+    }
+}
