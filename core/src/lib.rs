@@ -1,6 +1,20 @@
-//! x
+//! tinception's runtime: int8 convolutional networks from a `.tin` file, with the same bits on every processor.
 #![no_std]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
+
+#[cfg(target_endian = "big")]
+compile_error!("models are read in place, and they are little-endian");
+
+pub mod arch;
+pub mod error;
+pub mod format;
+pub mod kernels;
+pub mod model;
 pub mod quant;
+pub mod selftest;
+pub mod session;
 pub mod shape;

@@ -1,0 +1,139 @@
+//! What can go wrong: one small enum per layer, without strings.
+
+use core::fmt;
+
+/// Why a file is not a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FormatError {
+    /// The bytes do not start at a multiple of 16 in memory; see [`include_model!`](crate::include_model).
+    Misaligned,
+    /// The file ends early, or is longer than it says.
+    Length,
+    /// The first bytes are not those of a `.tin` file.
+    Magic,
+    /// The file is of a major version that this crate does not read.
+    Version {
+        /// The file's major version.
+        major: u16,
+        /// The file's minor version.
+        minor: u16,
+    },
+    /// The file's bytes are not those that were written.
+    Checksum,
+    /// A section is missing, twice there, out of bounds, or of a wrong size.
+    Section,
+    /// A text is not UTF-8, or there are not as many labels as classes.
+    Text,
+    /// The sizes of the arena in the header are not those of the tensors and steps.
+    Arena,
+    /// A tensor's shape, stride, offset or type is impossible.
+    Tensor {
+        /// Index of the tensor.
+        tensor: u16,
+    },
+    /// A step has an operator that this crate does not know.
+    Operator {
+        /// Index of the step.
+        step: u16,
+        /// Number of the operator.
+        operator: u8,
+    },
+    /// A step cannot run.
+    Step {
+        /// Index of the step.
+        step: u16,
+        /// What is wrong with it.
+        problem: StepProblem,
+    },
+}
+
+/// What is wrong with a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StepProblem {
+    /// It names a tensor that does not exist.
+    Tensor,
+    /// Its tensors have shapes, strides or types that the operator cannot join.
+    Shape,
+    /// It would overwrite what it reads.
+    Overlap,
+    /// A table or the weights lie outside the file, or not at the alignment they need.
+    Data,
+    /// A weight is -128, padding is not zero, or a sum of weights is wrong.
+    Weights,
+    /// A bias is so large that an accumulator could overflow.
+    Bias,
+    /// A multiplier, a shift or an activation's range is out of its bounds.
+    Requantize,
+    /// A window lies in the padding alone, or a table lacks an entry that the operator will ask for.
+    Window,
+    /// It needs more scratch than the file states.
+    Scratch,
+}
+
+/// Why a session cannot be made or cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The arena has fewer bytes than the model needs.
+    ArenaTooSmall {
+        /// Bytes the model needs.
+        needed: usize,
+    },
+    /// The observer asked to stop.
+    Stopped,
+    /// A step could not run. A verified model never gives this.
+    Step {
+        /// Index of the step.
+        step: u16,
+    },
+}
+
+impl fmt::Display for FormatError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Misaligned => f.write_str("the model does not start at a multiple of 16 bytes in memory"),
+            Self::Length => f.write_str("the file is truncated, or longer than it says"),
+            Self::Magic => f.write_str("not a .tin file"),
+            Self::Version { major, minor } => write!(f, "format version {major}.{minor} is newer than this reader"),
+            Self::Checksum => f.write_str("the checksum is wrong: the file is damaged"),
+            Self::Section => f.write_str("a section is missing or out of bounds"),
+            Self::Text => f.write_str("a text is not UTF-8, or the labels are not as many as the classes"),
+            Self::Arena => f.write_str("the stated arena is not the one the tensors need"),
+            Self::Tensor { tensor } => write!(f, "tensor {tensor} is impossible"),
+            Self::Operator { step, operator } => write!(f, "step {step} has the unknown operator {operator}"),
+            Self::Step { step, problem } => write!(f, "step {step} cannot run: {problem}"),
+        }
+    }
+}
+
+impl fmt::Display for StepProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tensor => "it names a tensor that does not exist",
+            Self::Shape => "its tensors do not fit together",
+            Self::Overlap => "it would overwrite its input",
+            Self::Data => "its weights or tables lie outside the file",
+            Self::Weights => "its weights or their sums are invalid",
+            Self::Bias => "a bias could overflow the accumulator",
+            Self::Requantize => "a multiplier, shift or activation range is out of bounds",
+            Self::Window => "a window or table does not cover what is asked of it",
+            Self::Scratch => "it needs more scratch than stated",
+        })
+    }
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ArenaTooSmall { needed } => write!(f, "the arena is too small: the model needs {needed} bytes"),
+            Self::Stopped => f.write_str("stopped by the observer"),
+            Self::Step { step } => write!(f, "step {step} could not run"),
+        }
+    }
+}
+
+impl core::error::Error for FormatError {}
+impl core::error::Error for StepProblem {}
+impl core::error::Error for RunError {}

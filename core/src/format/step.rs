@@ -1,0 +1,378 @@
+//! A step: one operator, the tensors it reads and writes, and its fields.
+//!
+//! All records have the same size and the same first 20 bytes; what follows depends on the operator:
+//!
+//! | operator | fields from byte 20 on |
+//! | --- | --- |
+//! | convolution | window (16 bytes), groups, weights, channel table |
+//! | max pool | window |
+//! | average pool | window, counted padding (8 bytes), divisor table, its entries |
+//! | LRN | size, table, its entries, index shift, output shift |
+//! | add | multiplier of the first input, of the second, shift |
+//! | rescale | multiplier, shift |
+//! | softmax | multiplier, shift, table |
+//!
+//! Offsets are from the start of the file. The tables are described at the structs that point to them.
+
+use super::bytes::{Field, i32_at, u16_at, u32_at};
+use crate::shape::{Padding, Window};
+
+/// Bytes of a record.
+pub const SIZE: usize = 64;
+
+const OPERATOR: usize = 0;
+const MIN: usize = 1;
+const MAX: usize = 2;
+const INPUT: Field = 4..6;
+const SECOND_INPUT: Field = 6..8;
+const OUTPUT: Field = 8..10;
+const NAME: Field = 12..16;
+const NAME_LENGTH: Field = 16..18;
+
+const WINDOW: [Field; 8] = [20..22, 22..24, 24..26, 26..28, 28..30, 30..32, 32..34, 34..36];
+
+const GROUPS: Field = 36..40;
+const WEIGHTS: Field = 40..44;
+const CHANNEL_TABLE: Field = 44..48;
+
+const COUNTED: [Field; 4] = [36..38, 38..40, 40..42, 42..44];
+const DIVISOR_TABLE: Field = 44..48;
+const DIVISORS: Field = 48..52;
+
+const LRN_SIZE: Field = 20..24;
+const LRN_TABLE: Field = 24..28;
+const LRN_ENTRIES: Field = 28..32;
+const LRN_INDEX_SHIFT: Field = 32..36;
+const LRN_SHIFT: Field = 36..40;
+
+const MULTIPLIER: Field = 20..24;
+const ADD_SECOND_MULTIPLIER: Field = 24..28;
+const ADD_SHIFT: Field = 28..32;
+const RESCALE_SHIFT: Field = 24..28;
+const SOFTMAX_SHIFT: Field = 24..28;
+const SOFTMAX_TABLE: Field = 28..32;
+
+/// A step record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The tensor it reads.
+    pub input: u16,
+    /// The other tensor an addition reads, else [`NO_TENSOR`](super::NO_TENSOR).
+    pub second_input: u16,
+    /// The tensor it writes.
+    pub output: u16,
+    /// Lower end of the fused activation, in output units; -128 where there is none.
+    pub min: i8,
+    /// Upper end of the fused activation, in output units; 127 where there is none.
+    pub max: i8,
+    /// Where the step's name starts in the file.
+    pub name: u32,
+    /// Bytes of the name.
+    pub name_length: u16,
+    /// What it computes.
+    pub operator: Operator,
+}
+
+/// The operators and their fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// Convolution, and a dense layer as the convolution whose kernel covers its input.
+    Conv(Conv),
+    /// Largest value of a window.
+    MaxPool(Window),
+    /// Mean over a window.
+    AveragePool(AveragePool),
+    /// Local response normalisation.
+    Lrn(Lrn),
+    /// Sum of two tensors.
+    Add(Add),
+    /// A copy with another scale and zero point, or with an activation of its own.
+    Rescale(Rescale),
+    /// Probabilities.
+    Softmax(Softmax),
+}
+
+/// Fields of a convolution.
+///
+/// Weights: for each group `[oc/4][k/4][4 oc][4 k]`, int8 in -127..=127, zero padded. A depthwise convolution, where
+/// groups, input and output channels are equal and more than 1, has `[ky][kx][channel]` instead. The channel table is
+/// four arrays of little-endian i32, each as long as the output channels rounded up to 4 within each group (depthwise:
+/// within the whole): bias, multiplier, shift, weight sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv {
+    /// Kernel, stride, padding.
+    pub window: Window,
+    /// Groups of channels.
+    pub groups: u32,
+    /// Start of the weights; 16-byte aligned.
+    pub weights: u32,
+    /// Start of the channel table; 16-byte aligned.
+    pub channel_table: u32,
+}
+
+/// Fields of an average pool. Its table has entries of three little-endian i32, ascending by the first: divisor,
+/// multiplier, shift.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AveragePool {
+    /// Kernel, stride, padding.
+    pub window: Window,
+    /// The part of the padding that counts in the divisor.
+    pub counted: Padding,
+    /// Start of the divisor table; 4-byte aligned.
+    pub divisor_table: u32,
+    /// Entries of the divisor table.
+    pub divisors: u32,
+}
+
+/// Fields of a local response normalisation. Its table has u16 entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lrn {
+    /// Channels in the sum.
+    pub size: u32,
+    /// Start of the table; 4-byte aligned.
+    pub table: u32,
+    /// Entries of the table.
+    pub entries: u32,
+    /// The sum of squares is shifted right by this to index the table.
+    pub index_shift: u32,
+    /// The product is shifted right by this.
+    pub shift: u32,
+}
+
+/// Fields of an addition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Add {
+    /// Multiplier of each input.
+    pub multipliers: [i32; 2],
+    /// Common shift.
+    pub shift: u32,
+}
+
+/// Fields of a rescale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rescale {
+    /// Multiplier of `q - zero_point`.
+    pub multiplier: i32,
+    /// Shift.
+    pub shift: u32,
+}
+
+/// Fields of a softmax. Its table is the little-endian u32 of the two tables of
+/// [`kernels::softmax`](crate::kernels::softmax), whole powers first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Softmax {
+    /// Multiplier that brings a difference of logits to 1/256.
+    pub multiplier: i32,
+    /// Shift.
+    pub shift: u32,
+    /// Start of the table; 4-byte aligned.
+    pub table: u32,
+}
+
+impl Step {
+    /// Reads a record; an unknown operator's number is the error.
+    pub fn parse(record: &[u8; SIZE]) -> Result<Self, u8> {
+        let operator = match record[OPERATOR] {
+            0 => Operator::Conv(Conv {
+                window: parse_window(record),
+                groups: u32_at(record, GROUPS),
+                weights: u32_at(record, WEIGHTS),
+                channel_table: u32_at(record, CHANNEL_TABLE),
+            }),
+            1 => Operator::MaxPool(parse_window(record)),
+            2 => Operator::AveragePool(AveragePool {
+                window: parse_window(record),
+                counted: parse_padding(record, &COUNTED),
+                divisor_table: u32_at(record, DIVISOR_TABLE),
+                divisors: u32_at(record, DIVISORS),
+            }),
+            3 => Operator::Lrn(Lrn {
+                size: u32_at(record, LRN_SIZE),
+                table: u32_at(record, LRN_TABLE),
+                entries: u32_at(record, LRN_ENTRIES),
+                index_shift: u32_at(record, LRN_INDEX_SHIFT),
+                shift: u32_at(record, LRN_SHIFT),
+            }),
+            4 => Operator::Add(Add {
+                multipliers: [i32_at(record, MULTIPLIER), i32_at(record, ADD_SECOND_MULTIPLIER)],
+                shift: u32_at(record, ADD_SHIFT),
+            }),
+            5 => Operator::Rescale(Rescale {
+                multiplier: i32_at(record, MULTIPLIER),
+                shift: u32_at(record, RESCALE_SHIFT),
+            }),
+            6 => Operator::Softmax(Softmax {
+                multiplier: i32_at(record, MULTIPLIER),
+                shift: u32_at(record, SOFTMAX_SHIFT),
+                table: u32_at(record, SOFTMAX_TABLE),
+            }),
+            unknown => return Err(unknown),
+        };
+        Ok(Self {
+            input: u16_at(record, INPUT),
+            second_input: u16_at(record, SECOND_INPUT),
+            output: u16_at(record, OUTPUT),
+            min: record[MIN] as i8,
+            max: record[MAX] as i8,
+            name: u32_at(record, NAME),
+            name_length: u16_at(record, NAME_LENGTH),
+            operator,
+        })
+    }
+
+    /// Writes what [`parse`](Self::parse) reads.
+    #[cfg(feature = "alloc")]
+    #[must_use]
+    pub fn emit(&self) -> [u8; SIZE] {
+        use super::bytes::put;
+        let mut record = [0; SIZE];
+        match self.operator {
+            Operator::Conv(conv) => {
+                record[OPERATOR] = 0;
+                emit_window(&mut record, &conv.window);
+                put(&mut record, GROUPS, &conv.groups.to_le_bytes());
+                put(&mut record, WEIGHTS, &conv.weights.to_le_bytes());
+                put(&mut record, CHANNEL_TABLE, &conv.channel_table.to_le_bytes());
+            }
+            Operator::MaxPool(window) => {
+                record[OPERATOR] = 1;
+                emit_window(&mut record, &window);
+            }
+            Operator::AveragePool(pool) => {
+                record[OPERATOR] = 2;
+                emit_window(&mut record, &pool.window);
+                emit_padding(&mut record, &COUNTED, &pool.counted);
+                put(&mut record, DIVISOR_TABLE, &pool.divisor_table.to_le_bytes());
+                put(&mut record, DIVISORS, &pool.divisors.to_le_bytes());
+            }
+            Operator::Lrn(lrn) => {
+                record[OPERATOR] = 3;
+                put(&mut record, LRN_SIZE, &lrn.size.to_le_bytes());
+                put(&mut record, LRN_TABLE, &lrn.table.to_le_bytes());
+                put(&mut record, LRN_ENTRIES, &lrn.entries.to_le_bytes());
+                put(&mut record, LRN_INDEX_SHIFT, &lrn.index_shift.to_le_bytes());
+                put(&mut record, LRN_SHIFT, &lrn.shift.to_le_bytes());
+            }
+            Operator::Add(add) => {
+                record[OPERATOR] = 4;
+                put(&mut record, MULTIPLIER, &add.multipliers[0].to_le_bytes());
+                put(&mut record, ADD_SECOND_MULTIPLIER, &add.multipliers[1].to_le_bytes());
+                put(&mut record, ADD_SHIFT, &add.shift.to_le_bytes());
+            }
+            Operator::Rescale(rescale) => {
+                record[OPERATOR] = 5;
+                put(&mut record, MULTIPLIER, &rescale.multiplier.to_le_bytes());
+                put(&mut record, RESCALE_SHIFT, &rescale.shift.to_le_bytes());
+            }
+            Operator::Softmax(softmax) => {
+                record[OPERATOR] = 6;
+                put(&mut record, MULTIPLIER, &softmax.multiplier.to_le_bytes());
+                put(&mut record, SOFTMAX_SHIFT, &softmax.shift.to_le_bytes());
+                put(&mut record, SOFTMAX_TABLE, &softmax.table.to_le_bytes());
+            }
+        }
+        put(&mut record, INPUT, &self.input.to_le_bytes());
+        put(&mut record, SECOND_INPUT, &self.second_input.to_le_bytes());
+        put(&mut record, OUTPUT, &self.output.to_le_bytes());
+        record[MIN] = self.min as u8;
+        record[MAX] = self.max as u8;
+        put(&mut record, NAME, &self.name.to_le_bytes());
+        put(&mut record, NAME_LENGTH, &self.name_length.to_le_bytes());
+        record
+    }
+}
+
+impl Operator {
+    /// The operator's name, for people.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Conv(_) => "conv",
+            Self::MaxPool(_) => "max pool",
+            Self::AveragePool(_) => "average pool",
+            Self::Lrn(_) => "lrn",
+            Self::Add(_) => "add",
+            Self::Rescale(_) => "rescale",
+            Self::Softmax(_) => "softmax",
+        }
+    }
+}
+
+fn parse_window(record: &[u8; SIZE]) -> Window {
+    let [kernel_height, kernel_width, stride_height, stride_width, top, left, bottom, right] =
+        WINDOW.map(|field| u32::from(u16_at(record, field)));
+    let padding = Padding { top, left, bottom, right };
+    Window { kernel_height, kernel_width, stride_height, stride_width, padding }
+}
+
+fn parse_padding(record: &[u8; SIZE], fields: &[Field; 4]) -> Padding {
+    let [top, left, bottom, right] = [0, 1, 2, 3].map(|side| u32::from(u16_at(record, fields[side].clone())));
+    Padding { top, left, bottom, right }
+}
+
+#[cfg(feature = "alloc")]
+fn emit_window(record: &mut [u8; SIZE], window: &Window) {
+    let Window { kernel_height, kernel_width, stride_height, stride_width, padding } = *window;
+    let Padding { top, left, bottom, right } = padding;
+    let values = [kernel_height, kernel_width, stride_height, stride_width, top, left, bottom, right];
+    for (field, value) in WINDOW.into_iter().zip(values) {
+        super::bytes::put(record, field, &(value as u16).to_le_bytes());
+    }
+}
+
+#[cfg(feature = "alloc")]
+fn emit_padding(record: &mut [u8; SIZE], fields: &[Field; 4], padding: &Padding) {
+    let values = [padding.top, padding.left, padding.bottom, padding.right];
+    for (field, value) in fields.iter().cloned().zip(values) {
+        super::bytes::put(record, field, &(value as u16).to_le_bytes());
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::*;
+
+    fn step(operator: Operator) -> Step {
+        Step { input: 1, second_input: 0xFFFF, output: 2, min: -5, max: 6, name: 0x80, name_length: 7, operator }
+    }
+
+    #[test]
+    fn bytes_lie_where_the_layout_says() {
+        let window = Window {
+            kernel_height: 7,
+            kernel_width: 6,
+            stride_height: 2,
+            stride_width: 1,
+            padding: Padding { top: 3, left: 2, bottom: 1, right: 0x104 },
+        };
+        let record = step(Operator::Conv(Conv { window, groups: 2, weights: 0x1000, channel_table: 0x2000 })).emit();
+        assert_eq!(record[..4], [0, 0xFB, 6, 0]);
+        assert_eq!(record[4..10], [1, 0, 0xFF, 0xFF, 2, 0]);
+        assert_eq!(record[12..18], [0x80, 0, 0, 0, 7, 0]);
+        assert_eq!(record[20..36], [7, 0, 6, 0, 2, 0, 1, 0, 3, 0, 2, 0, 1, 0, 4, 1]);
+        assert_eq!(record[36..48], [2, 0, 0, 0, 0, 0x10, 0, 0, 0, 0x20, 0, 0]);
+    }
+
+    #[test]
+    fn every_operator_survives_the_round_trip() {
+        let window = Window::square(3, 2).padded(Padding::same(1));
+        let counted = Padding { top: 1, left: 0, bottom: 1, right: 2 };
+        let operators = [
+            Operator::Conv(Conv { window, groups: 4, weights: 160, channel_table: 320 }),
+            Operator::MaxPool(window),
+            Operator::AveragePool(AveragePool { window, counted, divisor_table: 16, divisors: 3 }),
+            Operator::Lrn(Lrn { size: 5, table: 48, entries: 1271, index_shift: 8, shift: 16 }),
+            Operator::Add(Add { multipliers: [1 << 29, 3], shift: 40 }),
+            Operator::Rescale(Rescale { multiplier: 77, shift: 33 }),
+            Operator::Softmax(Softmax { multiplier: 1 << 30, shift: 50, table: 64 }),
+        ];
+        for (number, operator) in operators.into_iter().enumerate() {
+            let record = step(operator).emit();
+            assert_eq!(record[0] as usize, number);
+            assert_eq!(Step::parse(&record), Ok(step(operator)));
+        }
+        let mut unknown = step(operators[1]).emit();
+        unknown[0] = 7;
+        assert_eq!(Step::parse(&unknown), Err(7));
+    }
+}

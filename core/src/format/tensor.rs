@@ -1,0 +1,148 @@
+//! A tensor: where it lies in the arena, its shape, its quantisation.
+//!
+//! A tensor may be a slice of the channels of a wider one: then its pixel stride is the wide tensor's channel count and
+//! its offset is the wide tensor's plus the first channel. That is how a concatenation costs nothing.
+
+use super::bytes::{Field, f32_at, u32_at};
+use crate::quant::QuantParams;
+use crate::shape::Shape;
+
+/// Bytes of a record.
+pub const SIZE: usize = 32;
+
+const OFFSET: Field = 0..4;
+const HEIGHT: Field = 4..8;
+const WIDTH: Field = 8..12;
+const CHANNELS: Field = 12..16;
+const PIXEL_STRIDE: Field = 16..20;
+const DATA_TYPE: usize = 20;
+const ZERO_POINT: usize = 21;
+const SCALE: Field = 24..28;
+
+/// What the elements of a tensor are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum DataType {
+    /// Quantised activations.
+    Int8 = 0,
+    /// Logits.
+    Int32 = 1,
+    /// Probabilities: 65535 is 1.0.
+    UInt16 = 2,
+}
+
+impl DataType {
+    /// The type of this number.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Int8),
+            1 => Some(Self::Int32),
+            2 => Some(Self::UInt16),
+            _ => None,
+        }
+    }
+
+    /// Bytes of one element.
+    #[must_use]
+    pub const fn size(self) -> u32 {
+        match self {
+            Self::Int8 => 1,
+            Self::Int32 => 4,
+            Self::UInt16 => 2,
+        }
+    }
+}
+
+/// A tensor record.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tensor {
+    /// First byte in the arena.
+    pub offset: u32,
+    /// Height, width, channels.
+    pub shape: Shape,
+    /// Elements from one pixel to the next: at least the channels.
+    pub pixel_stride: u32,
+    /// What the elements are.
+    pub data_type: DataType,
+    /// Scale and zero point. The zero point is 0 for logits and probabilities.
+    pub quant: QuantParams,
+}
+
+impl Tensor {
+    /// Reads a record; `None` where the data type is unknown.
+    #[must_use]
+    pub fn parse(record: &[u8; SIZE]) -> Option<Self> {
+        Some(Self {
+            offset: u32_at(record, OFFSET),
+            shape: Shape::new(u32_at(record, HEIGHT), u32_at(record, WIDTH), u32_at(record, CHANNELS)),
+            pixel_stride: u32_at(record, PIXEL_STRIDE),
+            data_type: DataType::from_number(record[DATA_TYPE])?,
+            quant: QuantParams { scale: f32_at(record, SCALE), zero_point: record[ZERO_POINT] as i8 },
+        })
+    }
+
+    /// Writes what [`parse`](Self::parse) reads.
+    #[cfg(feature = "alloc")]
+    #[must_use]
+    pub fn emit(&self) -> [u8; SIZE] {
+        use super::bytes::put;
+        let mut record = [0; SIZE];
+        put(&mut record, OFFSET, &self.offset.to_le_bytes());
+        put(&mut record, HEIGHT, &self.shape.height.to_le_bytes());
+        put(&mut record, WIDTH, &self.shape.width.to_le_bytes());
+        put(&mut record, CHANNELS, &self.shape.channels.to_le_bytes());
+        put(&mut record, PIXEL_STRIDE, &self.pixel_stride.to_le_bytes());
+        record[DATA_TYPE] = self.data_type as u8;
+        record[ZERO_POINT] = self.quant.zero_point as u8;
+        put(&mut record, SCALE, &self.quant.scale.to_bits().to_le_bytes());
+        record
+    }
+
+    /// Bytes from the tensor's first element to its last, in the arena. For a slice of channels this is less than
+    /// pixels times stride, and the bytes between its pixels belong to its neighbours.
+    #[must_use]
+    pub fn extent(&self) -> u64 {
+        let elements = (self.shape.pixels().saturating_sub(1))
+            .saturating_mul(u64::from(self.pixel_stride))
+            .saturating_add(u64::from(self.shape.channels));
+        elements.saturating_mul(u64::from(self.data_type.size()))
+    }
+
+    /// One past the tensor's last byte in the arena.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        u64::from(self.offset).saturating_add(self.extent())
+    }
+
+    /// Whether the pixels follow each other without a gap.
+    #[must_use]
+    pub fn is_contiguous(&self) -> bool {
+        self.pixel_stride == self.shape.channels
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_lie_where_the_layout_says() {
+        let tensor = Tensor {
+            offset: 0x0102_0304,
+            shape: Shape::new(28, 27, 64),
+            pixel_stride: 256,
+            data_type: DataType::Int8,
+            quant: QuantParams { scale: 0.5, zero_point: -128 },
+        };
+        let record = tensor.emit();
+        assert_eq!(record[..8], [4, 3, 2, 1, 28, 0, 0, 0]);
+        assert_eq!(record[16..22], [0, 1, 0, 0, 0, 0x80]);
+        assert_eq!(record[24..28], [0, 0, 0, 0x3f]);
+        assert_eq!(Tensor::parse(&record), Some(tensor));
+        assert_eq!(tensor.extent(), 28 * 27 * 256 - 256 + 64);
+        let mut unknown = record;
+        unknown[DATA_TYPE] = 3;
+        assert_eq!(Tensor::parse(&unknown), None);
+    }
+}

@@ -1,0 +1,212 @@
+//! Convolution: patches gathered into scratch, then a matrix product per tile of pixels.
+//!
+//! A patch is the input under the kernel at one output pixel, its elements in the order of the weights (ky, kx,
+//! channel), the input's zero point where the kernel hangs over the edge, zeros up to the next multiple of 4. As many
+//! patches as fit into the scratch make a tile; the backend multiplies the tile with all output channels. Where a
+//! patch already lies in the input as it is wanted (1x1, stride 1, channels a multiple of 4), nothing is gathered.
+
+use super::{ChannelTable, Pixels, PixelsMut};
+use crate::arch::{Backend, Gemm};
+use crate::quant::Output;
+use crate::shape::{Shape, Window};
+
+/// A convolution's parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Conv<'a> {
+    /// Kernel, stride, padding.
+    pub window: Window,
+    /// Groups of channels.
+    pub groups: usize,
+    /// `[oc/4][k/4][4 oc][4 k]` for each group; depthwise `[ky][kx][channel]`.
+    pub weights: &'a [i8],
+    /// One entry per output channel.
+    pub table: ChannelTable<'a>,
+    /// What padding positions hold.
+    pub input_zero_point: i8,
+    /// Zero point and range of the output.
+    pub output: Output,
+}
+
+/// How a convolution's weights and tables are laid out, from its shapes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Input channels of one group.
+    pub group_inputs: usize,
+    /// Output channels of one group.
+    pub group_outputs: usize,
+    /// Elements of a patch: kernel positions times input channels of one group.
+    pub depth: usize,
+    /// The depth rounded up to 4.
+    pub padded_depth: usize,
+    /// Output channels of one group rounded up to 4.
+    pub padded_outputs: usize,
+    /// Whether the weights are `[ky][kx][channel]`.
+    pub depthwise: bool,
+    /// Bytes of the weights.
+    pub weights: usize,
+    /// Entries of each array of the channel table.
+    pub table: usize,
+}
+
+impl Layout {
+    /// The layout, or `None` where the groups do not divide the channels or a size overflows.
+    #[must_use]
+    pub fn new(window: &Window, groups: usize, input_channels: u32, output_channels: u32) -> Option<Self> {
+        let (inputs, outputs) = (input_channels as usize, output_channels as usize);
+        if groups == 0 || !inputs.is_multiple_of(groups) || !outputs.is_multiple_of(groups) {
+            return None;
+        }
+        let (group_inputs, group_outputs) = (inputs / groups, outputs / groups);
+        let depth = usize::try_from(window.area()).ok()?.checked_mul(group_inputs)?;
+        let padded_depth = depth.checked_next_multiple_of(4)?;
+        let depthwise = groups > 1 && groups == inputs && groups == outputs;
+        let padded_outputs = group_outputs.checked_next_multiple_of(4)?;
+        let (weights, table) = if depthwise {
+            (depth.checked_mul(outputs)?, outputs.checked_next_multiple_of(4)?)
+        } else {
+            let table = padded_outputs.checked_mul(groups)?;
+            (table.checked_mul(padded_depth)?, table)
+        };
+        Some(Self { group_inputs, group_outputs, depth, padded_depth, padded_outputs, depthwise, weights, table })
+    }
+
+    /// Where the weight of `output` channel, `k`-th patch element lies. `output` counts over all groups.
+    #[must_use]
+    pub const fn weight_index(&self, output: usize, k: usize) -> usize {
+        if self.depthwise {
+            return k * (self.weights / self.depth) + output;
+        }
+        let group = output / self.group_outputs;
+        let within = output % self.group_outputs;
+        let group_start = group * self.padded_outputs * self.padded_depth;
+        group_start + (within / 4) * 4 * self.padded_depth + (k / 4) * 16 + (within % 4) * 4 + k % 4
+    }
+
+    /// Where the channel table's entry of `output` channel lies. `output` counts over all groups.
+    #[must_use]
+    pub const fn table_index(&self, output: usize) -> usize {
+        if self.depthwise {
+            return output;
+        }
+        (output / self.group_outputs) * self.padded_outputs + output % self.group_outputs
+    }
+}
+
+/// Whether patches can be read where they lie, so that nothing is gathered.
+#[must_use]
+pub fn reads_in_place(window: &Window, layout: &Layout) -> bool {
+    window.area() == 1
+        && window.stride_height == 1
+        && window.stride_width == 1
+        && window.padding == crate::shape::Padding::NONE
+        && layout.depth == layout.padded_depth
+}
+
+/// The least scratch a convolution runs with, in bytes: one patch, or none.
+#[must_use]
+pub fn minimum_scratch(window: &Window, layout: &Layout) -> usize {
+    if layout.depthwise || reads_in_place(window, layout) { 0 } else { layout.padded_depth }
+}
+
+/// Runs a convolution with an int8 output.
+pub fn run<B: Backend>(
+    backend: B,
+    conv: &Conv<'_>,
+    input: Pixels<'_>,
+    output: &mut PixelsMut<'_>,
+    scratch: &mut [i8],
+) -> Option<()> {
+    let layout = Layout::new(&conv.window, conv.groups, input.shape().channels, output.shape().channels)?;
+    if layout.depthwise {
+        return super::depthwise::run(conv, &layout, input, output);
+    }
+    let in_place = reads_in_place(&conv.window, &layout);
+    for group in 0..conv.groups {
+        let first_output = group * layout.group_outputs;
+        let weights = group_weights(conv, &layout, group)?;
+        let table = conv.table.slice(group * layout.padded_outputs, layout.padded_outputs)?;
+        let whole = Gemm {
+            patches: &[],
+            patch_stride: layout.padded_depth,
+            pixels: 0,
+            depth: layout.padded_depth,
+            weights,
+            table,
+            outputs: layout.group_outputs,
+            output: conv.output,
+            output_stride: output.stride(),
+        };
+        if in_place {
+            let patches = input.data().get(group * layout.group_inputs..)?;
+            let pixels = input.shape().pixels() as usize;
+            let out = output.from_pixel_mut(0)?.get_mut(first_output..)?;
+            backend.gemm(&Gemm { patches, patch_stride: input.stride(), pixels, ..whole }, out)?;
+            continue;
+        }
+        let tile = scratch.len() / layout.padded_depth;
+        let Shape { height, width, .. } = output.shape();
+        let pixels = height as usize * width as usize;
+        let mut first = 0;
+        while first < pixels {
+            let count = tile.min(pixels - first);
+            if count == 0 {
+                return None;
+            }
+            for (patch, pixel) in scratch.chunks_exact_mut(layout.padded_depth).zip(first..first + count) {
+                let (y, x) = ((pixel as u32) / width, (pixel as u32) % width);
+                gather(conv, &layout, input, (y, x), group, patch)?;
+            }
+            let out = output.from_pixel_mut(first)?.get_mut(first_output..)?;
+            backend.gemm(&Gemm { patches: scratch, pixels: count, ..whole }, out)?;
+            first += count;
+        }
+    }
+    Some(())
+}
+
+/// The weights of one group.
+pub(super) fn group_weights<'a>(conv: &Conv<'a>, layout: &Layout, group: usize) -> Option<&'a [i8]> {
+    let size = layout.padded_outputs * layout.padded_depth;
+    conv.weights.get(group * size..)?.get(..size)
+}
+
+/// Gathers the patch of one output pixel and group: `padded_depth` elements.
+pub(super) fn gather(
+    conv: &Conv<'_>,
+    layout: &Layout,
+    input: Pixels<'_>,
+    (y, x): (u32, u32),
+    group: usize,
+    patch: &mut [i8],
+) -> Option<()> {
+    let shape = input.shape();
+    let channels = layout.group_inputs;
+    let first_channel = group * channels;
+    let rows = conv.window.rows(y, shape.height);
+    let columns = conv.window.columns(x, shape.width);
+    let row_size = conv.window.kernel_width as usize * channels;
+    let (patch, padding) = patch.split_at_mut_checked(layout.depth)?;
+    padding.fill(0);
+    let inside = rows.skipped..rows.skipped + rows.length;
+    for (ky, row) in (0..).zip(patch.chunks_exact_mut(row_size)) {
+        if columns.length == 0 || !inside.contains(&ky) {
+            row.fill(conv.input_zero_point);
+            continue;
+        }
+        let in_y = (rows.start + ky - rows.skipped) as usize;
+        let first = in_y * shape.width as usize + columns.start as usize;
+        let source = input.from_pixel(first)?.get(first_channel..)?;
+        let (before, rest) = row.split_at_mut_checked(columns.skipped as usize * channels)?;
+        let (middle, after) = rest.split_at_mut_checked(columns.length as usize * channels)?;
+        before.fill(conv.input_zero_point);
+        after.fill(conv.input_zero_point);
+        if channels == input.stride() {
+            middle.copy_from_slice(source.get(..middle.len())?);
+        } else {
+            for (to, from) in middle.chunks_exact_mut(channels).zip(source.chunks(input.stride())) {
+                to.copy_from_slice(from.get(..channels)?);
+            }
+        }
+    }
+    Some(())
+}

@@ -1,0 +1,221 @@
+//! The operators on int8 tensors, and the plain data they work on.
+//!
+//! Kernels know nothing of files, sessions or instruction sets: they get tensors as [`Pixels`], parameters as small
+//! structs of slices, and the inner loops from a [`Backend`](crate::arch::Backend). [`reference`] has each operator
+//! once more, written to be read; every backend must give its bits.
+//!
+//! A kernel returns `None` where its parameters contradict each other. A verified model never makes that happen, and
+//! so no kernel needs to panic.
+
+pub mod conv;
+pub mod dense;
+pub mod depthwise;
+pub mod elementwise;
+pub mod lrn;
+pub mod pool;
+pub mod reference;
+pub mod softmax;
+
+use crate::quant::Requantize;
+use crate::shape::{Padding, Shape, Window};
+
+/// An int8 tensor to read: NHWC, its pixels `stride` elements apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Pixels<'a> {
+    data: &'a [i8],
+    shape: Shape,
+    stride: usize,
+}
+
+/// An int8 tensor to write: NHWC, its pixels `stride` elements apart. What lies between the pixels is not touched.
+#[derive(Debug)]
+pub struct PixelsMut<'a> {
+    data: &'a mut [i8],
+    shape: Shape,
+    stride: usize,
+}
+
+fn fits(length: usize, shape: Shape, stride: usize) -> bool {
+    let channels = shape.channels as usize;
+    let needed = (shape.pixels().saturating_sub(1)).saturating_mul(stride as u64).saturating_add(channels as u64);
+    channels > 0 && stride >= channels && shape.pixels() > 0 && length as u64 >= needed
+}
+
+impl<'a> Pixels<'a> {
+    /// A tensor over `data`, or `None` where it is empty, the stride is less than the channels or the data too short.
+    #[must_use]
+    pub fn new(data: &'a [i8], shape: Shape, stride: usize) -> Option<Self> {
+        fits(data.len(), shape, stride).then_some(Self { data, shape, stride })
+    }
+
+    /// Height, width, channels.
+    #[must_use]
+    pub const fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Elements from one pixel to the next.
+    #[must_use]
+    pub const fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// All elements, gaps included.
+    #[must_use]
+    pub const fn data(&self) -> &'a [i8] {
+        self.data
+    }
+
+    /// The pixels from number `first` on, gaps included.
+    #[must_use]
+    pub fn from_pixel(&self, first: usize) -> Option<&'a [i8]> {
+        self.data.get(first.checked_mul(self.stride)?..)
+    }
+
+    /// The channels of the pixel at row `y`, column `x`.
+    #[must_use]
+    pub fn pixel(&self, y: usize, x: usize) -> Option<&'a [i8]> {
+        let first = (y * self.shape.width as usize + x) * self.stride;
+        self.data.get(first..)?.get(..self.shape.channels as usize)
+    }
+
+    /// All pixels in row-major order.
+    pub fn pixels(&self) -> impl Iterator<Item = &'a [i8]> {
+        let channels = self.shape.channels as usize;
+        self.data.chunks(self.stride.max(1)).filter_map(move |pixel| pixel.get(..channels))
+    }
+}
+
+impl PixelsMut<'_> {
+    /// A tensor over `data`, or `None` where it is empty, the stride is less than the channels or the data too short.
+    #[must_use]
+    pub fn new(data: &mut [i8], shape: Shape, stride: usize) -> Option<PixelsMut<'_>> {
+        fits(data.len(), shape, stride).then_some(PixelsMut { data, shape, stride })
+    }
+
+    /// Height, width, channels.
+    #[must_use]
+    pub const fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Elements from one pixel to the next.
+    #[must_use]
+    pub const fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The tensor, to read.
+    #[must_use]
+    pub fn as_pixels(&self) -> Pixels<'_> {
+        Pixels { data: self.data, shape: self.shape, stride: self.stride }
+    }
+
+    /// The pixels from number `first` on, gaps included.
+    #[must_use]
+    pub fn from_pixel_mut(&mut self, first: usize) -> Option<&mut [i8]> {
+        self.data.get_mut(first.checked_mul(self.stride)?..)
+    }
+
+    /// The channels of the pixel at row `y`, column `x`.
+    #[must_use]
+    pub fn pixel_mut(&mut self, y: usize, x: usize) -> Option<&mut [i8]> {
+        let first = (y * self.shape.width as usize + x) * self.stride;
+        self.data.get_mut(first..)?.get_mut(..self.shape.channels as usize)
+    }
+
+    /// All pixels in row-major order.
+    pub fn pixels_mut(&mut self) -> impl Iterator<Item = &mut [i8]> {
+        let channels = self.shape.channels as usize;
+        self.data.chunks_mut(self.stride.max(1)).filter_map(move |pixel| pixel.get_mut(..channels))
+    }
+
+    /// Copies a tensor of the same shape, each with its own stride.
+    pub fn copy_from(&mut self, source: Pixels<'_>) -> Option<()> {
+        if self.shape != source.shape {
+            return None;
+        }
+        for (to, from) in self.pixels_mut().zip(source.pixels()) {
+            to.copy_from_slice(from);
+        }
+        Some(())
+    }
+}
+
+/// Per-channel parameters of a convolution, each as long as the output channels rounded up to 4 within each group.
+#[derive(Clone, Copy, Debug)]
+pub struct ChannelTable<'a> {
+    /// Bias, the input's zero point folded in: `bias - zero_point * sum(weights)`.
+    pub bias: &'a [i32],
+    /// Multiplier of the [`Requantize`] of each channel, `0..2^31`.
+    pub multiplier: &'a [i32],
+    /// Shift of the [`Requantize`] of each channel, `1..=62`.
+    pub shift: &'a [i32],
+    /// Sum of each channel's weights, for backends that offset the activations.
+    pub weight_sum: &'a [i32],
+}
+
+impl<'a> ChannelTable<'a> {
+    /// The channels `first..first + count`, or `None` where there are not as many.
+    #[must_use]
+    pub fn slice(&self, first: usize, count: usize) -> Option<ChannelTable<'a>> {
+        let end = first.checked_add(count)?;
+        Some(ChannelTable {
+            bias: self.bias.get(first..end)?,
+            multiplier: self.multiplier.get(first..end)?,
+            shift: self.shift.get(first..end)?,
+            weight_sum: self.weight_sum.get(first..end)?,
+        })
+    }
+}
+
+/// Average pooling's window and the part of its padding that counts in the divisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AverageWindow {
+    /// Kernel, stride, padding.
+    pub window: Window,
+    /// At most the window's own padding on each side.
+    pub counted: Padding,
+}
+
+impl AverageWindow {
+    /// The divisor of the window at output row `y`, column `x` over an input of `height` x `width`: its positions
+    /// inside the input or the counted padding.
+    #[must_use]
+    pub fn divisor(&self, y: u32, x: u32, height: u32, width: u32) -> u32 {
+        let Window { kernel_height, kernel_width, stride_height, stride_width, padding } = self.window;
+        let rows =
+            counted(y, stride_height, padding.top, kernel_height, (self.counted.top, height, self.counted.bottom));
+        let columns =
+            counted(x, stride_width, padding.left, kernel_width, (self.counted.left, width, self.counted.right));
+        rows.saturating_mul(columns)
+    }
+}
+
+fn counted(output: u32, stride: u32, padding: u32, kernel: u32, (before, size, after): (u32, u32, u32)) -> u32 {
+    let first = i64::from(output) * i64::from(stride) - i64::from(padding);
+    let start = first.max(-i64::from(before));
+    let stop = (first + i64::from(kernel)).min(i64::from(size) + i64::from(after));
+    (stop - start).max(0) as u32
+}
+
+/// How an average pool turns sums into means: one rule per distinct divisor.
+#[derive(Clone, Copy, Debug)]
+pub struct Divisors<'a> {
+    entries: &'a [[i32; 3]],
+}
+
+impl<'a> Divisors<'a> {
+    /// A table of `[divisor, multiplier, shift]`.
+    #[must_use]
+    pub const fn new(entries: &'a [[i32; 3]]) -> Self {
+        Self { entries }
+    }
+
+    /// The rule for `divisor`, or `None` where the table lacks it.
+    #[must_use]
+    pub fn rule(&self, divisor: u32) -> Option<Requantize> {
+        let [_, multiplier, shift] = self.entries.iter().find(|entry| entry[0] as u32 == divisor)?;
+        Requantize::new(*multiplier, *shift as u32)
+    }
+}

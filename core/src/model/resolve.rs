@@ -1,0 +1,166 @@
+//! A step record, its indices and offsets resolved to tensors and slices.
+
+use bytemuck::AnyBitPattern;
+
+use super::{Model, slice};
+use crate::error::StepProblem;
+use crate::format::tensor::Tensor;
+use crate::format::{NO_TENSOR, step as record};
+use crate::kernels::conv::{Conv, Layout, minimum_scratch};
+use crate::kernels::elementwise::{Add, Rescale};
+use crate::kernels::lrn::{self, Lrn};
+use crate::kernels::pool::Average;
+use crate::kernels::softmax::{FRACTION, Softmax, WHOLE};
+use crate::kernels::{AverageWindow, ChannelTable, Divisors};
+use crate::quant::{Output, Requantize};
+use crate::shape::Window;
+
+/// A step, ready to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// The name of the layer it comes from.
+    pub name: &'a str,
+    /// What it reads.
+    pub input: Tensor,
+    /// What an addition reads besides.
+    pub second_input: Option<Tensor>,
+    /// What it writes.
+    pub output: Tensor,
+    /// What it computes.
+    pub operator: Operator<'a>,
+}
+
+/// What a step computes, with the parameters its kernel takes.
+#[derive(Clone, Copy, Debug)]
+pub enum Operator<'a> {
+    /// Convolution or dense layer.
+    Conv(Conv<'a>),
+    /// Max pool and the range it is clamped to.
+    MaxPool(Window, Output),
+    /// Average pool.
+    AveragePool(Average<'a>, Output),
+    /// Local response normalisation.
+    Lrn(Lrn<'a>),
+    /// Addition.
+    Add(Add),
+    /// A copy with another scale or an activation.
+    Rescale(Rescale),
+    /// Probabilities.
+    Softmax(Softmax<'a>),
+}
+
+impl Step<'_> {
+    /// The operator's name, for people.
+    #[must_use]
+    pub const fn operator_name(&self) -> &'static str {
+        match self.operator {
+            Operator::Conv(_) => "conv",
+            Operator::MaxPool(..) => "max pool",
+            Operator::AveragePool(..) => "average pool",
+            Operator::Lrn(_) => "lrn",
+            Operator::Add(_) => "add",
+            Operator::Rescale(_) => "rescale",
+            Operator::Softmax(_) => "softmax",
+        }
+    }
+
+    /// How a convolution's weights are laid out; `None` for other operators.
+    #[must_use]
+    pub fn layout(&self) -> Option<Layout> {
+        let Operator::Conv(conv) = &self.operator else { return None };
+        Layout::new(&conv.window, conv.groups, self.input.shape.channels, self.output.shape.channels)
+    }
+
+    /// Multiply-accumulates of a convolution, padding positions counted as work; 0 for other operators.
+    #[must_use]
+    pub fn macs(&self) -> u64 {
+        self.layout().map_or(0, |layout| self.output.shape.elements().saturating_mul(layout.depth as u64))
+    }
+
+    /// The least scratch the step runs with, in bytes.
+    #[must_use]
+    pub fn minimum_scratch(&self) -> usize {
+        match (&self.operator, self.layout()) {
+            (Operator::Conv(conv), Some(layout)) => minimum_scratch(&conv.window, &layout),
+            (Operator::Lrn(_), _) => lrn::minimum_scratch(self.input.shape.channels),
+            _ => 0,
+        }
+    }
+}
+
+/// A table of `count` values of `T` at `offset`, aligned as `T` needs.
+fn table<T: AnyBitPattern>(file: &[u8], offset: u32, count: usize) -> Result<&[T], StepProblem> {
+    let bytes = slice(file, offset, count as u64 * size_of::<T>() as u64).ok_or(StepProblem::Data)?;
+    bytemuck::try_cast_slice(bytes).map_err(|_| StepProblem::Data)
+}
+
+pub(super) fn step<'a>(model: &Model<'a>, record: &record::Step) -> Result<Step<'a>, StepProblem> {
+    let tensor = |index| model.tensor(index).ok_or(StepProblem::Tensor);
+    let (input, output) = (tensor(record.input)?, tensor(record.output)?);
+    let second_input = if record.second_input == NO_TENSOR { None } else { Some(tensor(record.second_input)?) };
+    let name = slice(model.file, record.name, u64::from(record.name_length)).ok_or(StepProblem::Data)?;
+    let name = core::str::from_utf8(name).map_err(|_| StepProblem::Data)?;
+    let requantized = Output { zero_point: output.quant.zero_point, min: record.min, max: record.max };
+    let rule = |multiplier, shift| Requantize::new(multiplier, shift).ok_or(StepProblem::Requantize);
+    let file = model.file;
+    let zero_point = input.quant.zero_point;
+    let operator = match record.operator {
+        record::Operator::Conv(conv) => {
+            let layout = Layout::new(&conv.window, conv.groups as usize, input.shape.channels, output.shape.channels)
+                .ok_or(StepProblem::Shape)?;
+            let array = |index: usize| {
+                let start =
+                    (layout.table as u64 * 4).checked_mul(index as u64).and_then(|start| u32::try_from(start).ok());
+                let offset = start.and_then(|start| conv.channel_table.checked_add(start)).ok_or(StepProblem::Data)?;
+                table(file, offset, layout.table)
+            };
+            let channels =
+                ChannelTable { bias: array(0)?, multiplier: array(1)?, shift: array(2)?, weight_sum: array(3)? };
+            Operator::Conv(Conv {
+                window: conv.window,
+                groups: conv.groups as usize,
+                weights: table(file, conv.weights, layout.weights)?,
+                table: channels,
+                input_zero_point: zero_point,
+                output: requantized,
+            })
+        }
+        record::Operator::MaxPool(window) => Operator::MaxPool(window, requantized),
+        record::Operator::AveragePool(pool) => {
+            let divisors = Divisors::new(table(file, pool.divisor_table, pool.divisors as usize)?);
+            let window = AverageWindow { window: pool.window, counted: pool.counted };
+            Operator::AveragePool(Average { window, divisors, zero_point }, requantized)
+        }
+        record::Operator::Lrn(lrn) => Operator::Lrn(Lrn {
+            size: lrn.size as usize,
+            table: table(file, lrn.table, lrn.entries as usize)?,
+            index_shift: lrn.index_shift,
+            shift: lrn.shift,
+            zero_point,
+            output: requantized,
+        }),
+        record::Operator::Add(add) => {
+            let second = second_input.ok_or(StepProblem::Tensor)?;
+            for multiplier in add.multipliers {
+                rule(multiplier, add.shift)?;
+            }
+            Operator::Add(Add {
+                zero_points: [zero_point, second.quant.zero_point],
+                multipliers: add.multipliers,
+                shift: add.shift,
+                output: requantized,
+            })
+        }
+        record::Operator::Rescale(rescale) => {
+            let rule = rule(rescale.multiplier, rescale.shift)?;
+            Operator::Rescale(Rescale { zero_point, rule, output: requantized })
+        }
+        record::Operator::Softmax(softmax) => {
+            let entries: &[u32] = table(file, softmax.table, WHOLE + FRACTION)?;
+            let (whole, rest) = entries.split_first_chunk().ok_or(StepProblem::Data)?;
+            let fraction = rest.first_chunk().ok_or(StepProblem::Data)?;
+            Operator::Softmax(Softmax { rule: rule(softmax.multiplier, softmax.shift)?, whole, fraction })
+        }
+    };
+    Ok(Step { name, input, second_input, output, operator })
+}

@@ -1,0 +1,254 @@
+//! What must hold of a file beyond its records being readable.
+
+use super::resolve::{self, Operator, Step};
+use super::{Model, slice};
+use crate::error::{FormatError, StepProblem};
+use crate::format::tensor::{DataType, Tensor};
+use crate::format::{ALIGNMENT, NO_TENSOR, SCRATCH_LIMIT, preprocess, step as record};
+use crate::kernels::conv::{Conv, Layout};
+use crate::kernels::lrn::Lrn;
+use crate::kernels::pool::Average;
+use crate::quant::Requantize;
+use crate::shape::Window;
+
+/// Largest product of an activation and a weight: 128 * 127, rounded up.
+const PRODUCT_LIMIT: i64 = 16384;
+/// Most positions of an average pool's kernel, so that a sum of `q - zero_point` stays within 2^30.
+const POOL_AREA_LIMIT: u64 = 1 << 22;
+/// Largest value of an entry of the softmax's tables.
+const POWER_LIMIT: u32 = 1 << 30;
+
+pub(super) fn model(model: &Model<'_>) -> Result<(), FormatError> {
+    let count = u16::try_from(model.tensor_count()).map_err(|_| FormatError::Section)?;
+    if count == NO_TENSOR || u16::try_from(model.step_count()).is_err() || model.step_count() == 0 {
+        return Err(FormatError::Section);
+    }
+    let mut end = 0;
+    for index in 0..count {
+        let tensor = model.tensor(index).filter(tensor_is_possible).ok_or(FormatError::Tensor { tensor: index })?;
+        end = end.max(tensor.end());
+    }
+    if end.next_multiple_of(ALIGNMENT as u64) != model.activation_size() as u64 {
+        return Err(FormatError::Arena);
+    }
+    if model.scratch_size() > SCRATCH_LIMIT as usize || !model.scratch_size().is_multiple_of(ALIGNMENT) {
+        return Err(FormatError::Arena);
+    }
+    for index in 0..model.step_count() {
+        let number = index as u16;
+        let bytes = model.steps.get(index).ok_or(FormatError::Section)?;
+        let record = record::Step::parse(bytes).map_err(|operator| FormatError::Operator { step: number, operator })?;
+        let step = resolve::step(model, &record).and_then(|step| verify_step(model, &record, &step));
+        step.map_err(|problem| FormatError::Step { step: number, problem })?;
+    }
+    ends(model)
+}
+
+/// The tensors that go in and out, and the sections that must agree with them.
+fn ends(model: &Model<'_>) -> Result<(), FormatError> {
+    let tensor = |index| FormatError::Tensor { tensor: index };
+    let input = model.input().ok_or(tensor(model.header.input))?;
+    if input.data_type != DataType::Int8 || !input.is_contiguous() {
+        return Err(tensor(model.header.input));
+    }
+    let logits = model.logits().ok_or(tensor(model.header.logits))?;
+    if logits.shape.pixels() != 1 || logits.data_type == DataType::UInt16 {
+        return Err(tensor(model.header.logits));
+    }
+    if model.header.probabilities != NO_TENSOR {
+        let probabilities = model.probabilities().ok_or(tensor(model.header.probabilities))?;
+        if probabilities.shape != logits.shape || probabilities.data_type != DataType::UInt16 {
+            return Err(tensor(model.header.probabilities));
+        }
+    }
+    let labels = model.labels().count();
+    if labels != 0 && labels as u64 != u64::from(logits.shape.channels) {
+        return Err(FormatError::Text);
+    }
+    if let Some(preprocess) = model.preprocess() {
+        let channels = preprocess.order.channels();
+        let table = slice(model.file, preprocess.table, u64::from(channels) * preprocess::TABLE_ENTRIES as u64);
+        if channels != input.shape.channels || table.is_none() {
+            return Err(FormatError::Section);
+        }
+    }
+    if let Some((self_test, hashes)) = &model.self_test
+        && (self_test.steps as usize != model.step_count() || hashes.len() as u64 != u64::from(self_test.steps) * 4)
+    {
+        return Err(FormatError::Section);
+    }
+    Ok(())
+}
+
+fn tensor_is_possible(tensor: &Tensor) -> bool {
+    let shape = tensor.shape;
+    let size = tensor.data_type.size();
+    shape.elements() > 0
+        && shape.height <= u32::from(u16::MAX)
+        && shape.width <= u32::from(u16::MAX)
+        && tensor.pixel_stride >= shape.channels
+        && tensor.end() <= u64::from(u32::MAX)
+        && (tensor.data_type == DataType::Int8 || (tensor.is_contiguous() && tensor.offset.is_multiple_of(size)))
+        && tensor.quant.scale.is_finite()
+        && tensor.quant.scale > 0.0
+}
+
+/// Whether two tensors share any byte between their first and last.
+fn overlap(a: &Tensor, b: &Tensor) -> bool {
+    u64::from(a.offset) < b.end() && u64::from(b.offset) < a.end()
+}
+
+fn verify_step(model: &Model<'_>, record: &record::Step, step: &Step<'_>) -> Result<(), StepProblem> {
+    let (input, output) = (&step.input, &step.output);
+    let require = |holds: bool, problem| if holds { Ok(()) } else { Err(problem) };
+    require(record.min <= record.max, StepProblem::Requantize)?;
+    require(step.minimum_scratch() <= model.scratch_size(), StepProblem::Scratch)?;
+    let same_place = input.offset == output.offset && input.pixel_stride == output.pixel_stride;
+    let same_type = input.data_type == DataType::Int8 && output.data_type == DataType::Int8;
+    let elementwise = || {
+        require(same_type && input.shape == output.shape, StepProblem::Shape)?;
+        require(same_place || !overlap(input, output), StepProblem::Overlap)
+    };
+    let windowed = |window: &Window| {
+        let expected = window.output(input.shape.height, input.shape.width);
+        let fits = expected == Some((output.shape.height, output.shape.width));
+        let types = input.data_type == DataType::Int8 && output.data_type != DataType::UInt16;
+        require(fits && types, StepProblem::Shape)?;
+        require(!overlap(input, output), StepProblem::Overlap)
+    };
+    match &step.operator {
+        Operator::Conv(conv) => {
+            windowed(&conv.window)?;
+            let layout = step.layout().ok_or(StepProblem::Shape)?;
+            require(!layout.depthwise || output.data_type == DataType::Int8, StepProblem::Shape)?;
+            conv_data(conv, &layout, output.shape.channels as usize)
+        }
+        Operator::MaxPool(window, _) => {
+            windowed(window)?;
+            require(same_type && input.shape.channels == output.shape.channels, StepProblem::Shape)?;
+            pool_windows(window, input, output)
+        }
+        Operator::AveragePool(pool, _) => {
+            windowed(&pool.window.window)?;
+            require(input.shape.channels == output.shape.channels, StepProblem::Shape)?;
+            pool_windows(&pool.window.window, input, output)?;
+            average_divisors(pool, input, output)
+        }
+        Operator::Lrn(lrn) => {
+            elementwise()?;
+            lrn_table(lrn, input.shape.channels as usize)
+        }
+        Operator::Add(_) => {
+            elementwise()?;
+            let second = step.second_input.ok_or(StepProblem::Tensor)?;
+            let fits = second.data_type == DataType::Int8 && second.shape == output.shape;
+            require(fits, StepProblem::Shape)?;
+            require(!overlap(&second, output), StepProblem::Overlap)
+        }
+        Operator::Rescale(_) => elementwise(),
+        Operator::Softmax(softmax) => {
+            let types = input.data_type == DataType::Int32 && output.data_type == DataType::UInt16;
+            require(types && input.shape == output.shape && input.shape.pixels() == 1, StepProblem::Shape)?;
+            require(!overlap(input, output), StepProblem::Overlap)?;
+            // The largest logit's own power is never 0, so the sum can be divided by.
+            let bounded = softmax.whole.iter().chain(softmax.fraction).all(|power| *power <= POWER_LIMIT);
+            require(bounded && softmax.whole[0] == POWER_LIMIT && softmax.fraction[0] == POWER_LIMIT, StepProblem::Data)
+        }
+    }
+}
+
+/// Weights, their sums, biases and requantisation rules of a convolution.
+fn conv_data(conv: &Conv<'_>, layout: &Layout, outputs: usize) -> Result<(), StepProblem> {
+    let table = &conv.table;
+    for (multiplier, shift) in table.multiplier.iter().zip(table.shift) {
+        let shift = u32::try_from(*shift).map_err(|_| StepProblem::Requantize)?;
+        Requantize::new(*multiplier, shift).ok_or(StepProblem::Requantize)?;
+    }
+    let limit = i64::from(i32::MAX) - PRODUCT_LIMIT.saturating_mul(layout.depth as i64);
+    if table.bias.iter().any(|bias| i64::from(*bias).abs() > limit) {
+        return Err(StepProblem::Bias);
+    }
+    if !weights_are_valid(conv, layout, outputs) {
+        return Err(StepProblem::Weights);
+    }
+    Ok(())
+}
+
+/// Every weight in -127..=127, padding zero, every stored sum right.
+fn weights_are_valid(conv: &Conv<'_>, layout: &Layout, outputs: usize) -> bool {
+    let table = &conv.table;
+    let sum_is = |entry: usize, sum: i64| table.weight_sum.get(entry).is_some_and(|stored| i64::from(*stored) == sum);
+    if conv.weights.contains(&i8::MIN) {
+        return false;
+    }
+    if layout.depthwise {
+        let sum = |channel| conv.weights.iter().skip(channel).step_by(outputs).map(|weight| i64::from(*weight)).sum();
+        return (0..layout.table).all(|channel| sum_is(channel, if channel < outputs { sum(channel) } else { 0 }));
+    }
+    let quads = conv.weights.chunks_exact(4 * layout.padded_depth);
+    quads.enumerate().all(|(quad, block)| {
+        let first_in_group = quad * 4 % layout.padded_outputs;
+        let mut sums = [0_i64; 4];
+        let mut padding_is_zero = true;
+        for (k, quad_of_weights) in (0..).step_by(4).zip(block.as_chunks::<16>().0) {
+            let channels = quad_of_weights.as_chunks::<4>().0;
+            for (within, (sum, weights)) in sums.iter_mut().zip(channels).enumerate() {
+                *sum += weights.iter().map(|weight| i64::from(*weight)).sum::<i64>();
+                if first_in_group + within >= layout.group_outputs {
+                    padding_is_zero &= *weights == [0; 4];
+                } else if k + 4 > layout.depth {
+                    padding_is_zero &= weights.iter().skip(layout.depth - k).all(|weight| *weight == 0);
+                }
+            }
+        }
+        padding_is_zero && (0..).zip(sums).all(|(within, sum)| sum_is(quad * 4 + within, sum))
+    })
+}
+
+/// Every window of a pool sees at least one element of the input.
+fn pool_windows(window: &Window, input: &Tensor, output: &Tensor) -> Result<(), StepProblem> {
+    let rows = (0..output.shape.height).all(|y| window.rows(y, input.shape.height).length > 0);
+    let columns = (0..output.shape.width).all(|x| window.columns(x, input.shape.width).length > 0);
+    if rows && columns { Ok(()) } else { Err(StepProblem::Window) }
+}
+
+/// The table has a rule for every divisor that will be asked for, and no sum overflows.
+fn average_divisors(pool: &Average<'_>, input: &Tensor, output: &Tensor) -> Result<(), StepProblem> {
+    let (padding, counted) = (&pool.window.window.padding, &pool.window.counted);
+    let within = counted.top <= padding.top
+        && counted.left <= padding.left
+        && counted.bottom <= padding.bottom
+        && counted.right <= padding.right;
+    if !within || pool.window.window.area() > POOL_AREA_LIMIT {
+        return Err(StepProblem::Window);
+    }
+    let (height, width) = (input.shape.height, input.shape.width);
+    // Rows and columns count independently, so each row is checked against the columns only once per distinct count.
+    let mut last_row = None;
+    for y in 0..output.shape.height {
+        let row = pool.window.divisor(y, 0, height, width);
+        if last_row == Some(row) {
+            continue;
+        }
+        last_row = Some(row);
+        let mut last = None;
+        for x in 0..output.shape.width {
+            let divisor = pool.window.divisor(y, x, height, width);
+            if last != Some(divisor) && pool.divisors.rule(divisor).is_none() {
+                return Err(StepProblem::Window);
+            }
+            last = Some(divisor);
+        }
+    }
+    Ok(())
+}
+
+/// The table has an entry for every sum of squares.
+fn lrn_table(lrn: &Lrn<'_>, channels: usize) -> Result<(), StepProblem> {
+    if !(1..=30).contains(&lrn.shift) || lrn.index_shift > 31 || lrn.size == 0 {
+        return Err(StepProblem::Requantize);
+    }
+    let largest = (lrn.size.min(channels) as u64) * 255 * 255;
+    let covered = (largest >> lrn.index_shift) < lrn.table.len() as u64;
+    if covered && largest <= u64::from(u32::MAX) { Ok(()) } else { Err(StepProblem::Window) }
+}
