@@ -118,7 +118,7 @@ impl Geometry {
         let resizes_rows = !x.is_copy();
         let converts = resizes_rows && !is_direct(format, channels.count());
         Scratch {
-            table: if resizes_rows { x.output as usize * (1 + x.taps as usize) } else { 0 },
+            table: if resizes_rows { x.output as usize * x.entry_len() } else { 0 },
             vertical: y.ring_rows(),
             ring: (y.ring_rows() * x.output as usize * channels.count()).div_ceil(4),
             row: if converts { (x.span as usize * channels.count()).div_ceil(4) } else { 0 },
@@ -181,8 +181,9 @@ impl Axis {
         let mut window = FilterWindow::first_of(&axis);
         axis.first = window.first;
         for _ in 0..output {
-            axis.taps = axis.taps.max(window.taps());
-            axis.span = window.first + window.taps() - axis.first;
+            let taps = window.taps();
+            axis.taps = axis.taps.max(taps);
+            axis.span = window.first + taps - axis.first;
             window.advance();
         }
         Ok(axis)
@@ -191,6 +192,11 @@ impl Axis {
     /// Whether output positions are source positions.
     pub(super) const fn is_copy(&self) -> bool {
         self.source == self.resized
+    }
+
+    /// Words of an output position in the table: its first source position, then its coefficients.
+    pub(super) const fn entry_len(&self) -> usize {
+        (self.taps as usize).saturating_add(1)
     }
 
     /// Rows that must be held to filter vertically: none where each output row needs one source row.
@@ -234,10 +240,16 @@ impl FilterWindow {
     }
 
     /// How many source positions have a positive weight.
+    ///
+    /// At least one: `distance` lies strictly between `-reach` and `reach`.
     pub(super) fn taps(&self) -> u32 {
-        // `distance` lies strictly between `-reach` and `reach`, so there is at least one.
-        let within = (self.reach - self.distance) as u32;
-        within.div_ceil(2 * self.resized).min(self.source - self.first)
+        let mut taps = 0;
+        let mut distance = self.distance;
+        while distance < self.reach && self.first + taps < self.source {
+            taps += 1;
+            distance += 2 * self.resized as i32;
+        }
+        taps
     }
 
     /// Writes the coefficients of this window's source positions to `out`, beginning at `start` and going on at its

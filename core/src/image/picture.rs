@@ -103,14 +103,12 @@ impl<'a> Picture<'a> {
                 store::<CHANNELS>(words.map(|&word| rgb565(u16::from_le_bytes(word).rotate_left(swap))), out);
             }
             PixelFormat::Yuyv => {
-                // An odd column is the second pixel of its pair.
-                let odd = x & 1;
-                let pairs = self.row(y, x - odd).as_chunks().0.iter();
-                let pixels = pairs.flat_map(|&[first, blue, second, red]| {
-                    let chroma = Chroma::new(blue, red);
-                    [chroma.rgb(first), chroma.rgb(second)]
+                let pairs = self.row(y, 0).as_chunks().0;
+                let pixels = (x as usize..).map_while(|column| {
+                    let &[first, blue, second, red] = pairs.get(column / 2)?;
+                    Some(yuv([if column.is_multiple_of(2) { first } else { second }, blue, red]))
                 });
-                store::<CHANNELS>(pixels.skip(odd as usize), out);
+                store::<CHANNELS>(pixels, out);
             }
         }
     }
@@ -156,34 +154,13 @@ fn rgb565(word: u16) -> [u8; 3] {
     [five(word >> 11), ((((word >> 5) & 63) * 259 + 33) >> 6) as u8, five(word & 31)]
 }
 
-/// Fractional bits of the YUV conversion: as many as keep its sums within an `i32`.
-const YUV_BITS: u32 = 20;
-
-/// What two pixels' shared colour difference adds to red, green and blue, with [`YUV_BITS`] fractional bits and one
-/// half for rounding.
-struct Chroma {
-    red: i32,
-    green: i32,
-    blue: i32,
-}
-
-impl Chroma {
-    /// ITU-R BT.601: with `Kr` 0.299 and `Kb` 0.114, red is `255/224 * 2 (1 - Kr)` times the red difference, blue is
-    /// `255/224 * 2 (1 - Kb)` times the blue one, green loses `Kr / Kg` and `Kb / Kg` of them.
-    fn new(blue_difference: u8, red_difference: u8) -> Self {
-        let half = 1 << (YUV_BITS - 1);
-        let blue = i32::from(blue_difference) - 128;
-        let red = i32::from(red_difference) - 128;
-        Self {
-            red: half + 1_673_555 * red,
-            green: half - 410_793 * blue - 852_458 * red,
-            blue: half + 2_115_221 * blue,
-        }
-    }
-
-    /// The pixel of this `luma`: `255/219 * (luma - 16)` plus the colour difference, clamped to 0..=255.
-    fn rgb(&self, luma: u8) -> [u8; 3] {
-        let luma = (i32::from(luma) - 16) * 1_220_945;
-        [self.red, self.green, self.blue].map(|chroma| ((luma + chroma) >> YUV_BITS).clamp(0, 255) as u8)
-    }
+/// Luma, blue difference and red difference to RGB: ITU-R BT.601, limited range. With `Kr` 0.299, `Kg` 0.587 and `Kb`
+/// 0.114, red is `255/219 * luma + 255/224 * 2 (1 - Kr) * red difference`, blue likewise; green loses `Kr / Kg` and
+/// `Kb / Kg` of the differences' parts. In 20 fractional bits: as many as keep the sums within an `i32`.
+fn yuv([luma, blue, red]: [u8; 3]) -> [u8; 3] {
+    let luma = (i32::from(luma) - 16) * 1_220_945 + (1 << 19);
+    let blue = i32::from(blue) - 128;
+    let red = i32::from(red) - 128;
+    [luma + 1_673_555 * red, luma - 410_793 * blue - 852_458 * red, luma + 2_115_221 * blue]
+        .map(|sum| (sum >> 20).clamp(0, 255) as u8)
 }

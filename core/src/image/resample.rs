@@ -59,7 +59,7 @@ pub fn resample(
 /// Writes for each output column its first source column, counted from the first one needed, and its coefficients.
 fn fill_table(axis: &Axis, table: &mut [u32]) {
     let mut window = FilterWindow::first_of(axis);
-    for entry in table.chunks_exact_mut(1 + axis.taps as usize) {
+    for entry in table.chunks_exact_mut(axis.entry_len()) {
         if let Some((first, coefficients)) = entry.split_first_mut() {
             *first = window.first - axis.first;
             window.coefficients(coefficients, 0);
@@ -84,12 +84,14 @@ impl Rows<'_> {
         let ring_rows = axis.ring_rows() as u32;
         let mut window = FilterWindow::first_of(axis);
         let mut next = 0;
-        for line in out.chunks_exact_mut(row_len) {
+        // It is at least 1. Saying so leaves no way to panic.
+        for line in out.chunks_exact_mut(row_len.max(1)) {
             if ring_rows == 0 {
                 self.filter_row::<CHANNELS>(window.first, line);
             } else {
                 next = next.max(window.first);
-                while next < window.first + window.taps() {
+                let end = window.first + window.taps();
+                while next < end {
                     let slot = (next % ring_rows) as usize * row_len;
                     self.filter_row::<CHANNELS>(next, ring.get_mut(slot..slot + row_len).unwrap_or_default());
                     next += 1;
@@ -122,7 +124,7 @@ impl Rows<'_> {
             }
         };
         let (source, _) = source.as_chunks::<CHANNELS>();
-        let entries = self.table.chunks_exact(1 + axis.taps as usize);
+        let entries = self.table.chunks_exact(axis.entry_len());
         for (pixel, entry) in line.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(entries) {
             let Some((&first, coefficients)) = entry.split_first() else {
                 return;
