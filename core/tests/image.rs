@@ -213,6 +213,27 @@ fn the_scratch_is_exact_and_the_output_too() {
 }
 
 #[test]
+fn the_scratch_is_what_the_filters_hold() {
+    // 40 -> 7 columns: the triangle is 80 / 7 pixels wide and holds up to 12, though where it begins decides whether
+    // any of the 7 does; 30 -> 9 rows: 60 / 9, up to 7. Counted here by the definition, position by position.
+    let taps = |source: f64, resized: f64| {
+        let reach = source / resized;
+        let count = |x: i32| {
+            let centre = (f64::from(x) + 0.5) * reach;
+            (0..source as i32).filter(|i| (f64::from(*i) + 0.5 - centre).abs() < reach - 1e-9).count()
+        };
+        (0..resized as i32).map(count).max().unwrap()
+    };
+    let (columns, rows) = (taps(40.0, 7.0), taps(30.0, 9.0));
+    let geometry = Geometry::plan(Resize::Stretch, Size::new(40, 30), Size::new(7, 9)).unwrap();
+    let filters = 7 * (1 + columns) + rows + (rows * 7 * 3).div_ceil(4);
+    assert_eq!(geometry.scratch_len(PixelFormat::Rgb888, Channels::Rgb), filters);
+    assert_eq!(geometry.scratch_len(PixelFormat::Yuyv, Channels::Rgb), filters + 40 * 3 / 4);
+    let copy = Geometry::plan(Resize::Stretch, Size::new(40, 30), Size::new(40, 30)).unwrap();
+    assert_eq!(copy.scratch_len(PixelFormat::Yuyv, Channels::Rgb), 0);
+}
+
+#[test]
 fn a_small_board_needs_little_scratch() {
     let geometry = Geometry::plan(Resize::Stretch, Size::new(320, 240), Size::new(32, 32)).unwrap();
     assert!(4 * geometry.scratch_len(PixelFormat::Rgb565Be, Channels::Rgb) < 6 * 1024);

@@ -163,8 +163,8 @@ fn weigh_rows(ring: &[u8], row_len: usize, coefficients: &[u32], line: &mut [u8]
 /// One half of a byte's unit, in a sum of coefficients times bytes.
 const HALF: u32 = 1 << (COEFFICIENT_BITS - 1);
 
-/// Drops the fractional bits. Coefficients are rounded one by one, so that a sum of tens of thousands of them may be
-/// a little over one: hence the clamp. No sum overflows: `255 * (2^22 + MAX_SIDE / 2) + HALF < 2^32`.
+/// Drops the fractional bits. Coefficients are rounded one by one, so nothing holds a sum of tens of thousands of them
+/// to one exactly: hence the clamp. No sum overflows: `255 * (2^22 + MAX_SIDE / 2) + HALF < 2^32`.
 fn to_byte(sum: u32) -> u8 {
     (sum >> COEFFICIENT_BITS).min(255) as u8
 }
