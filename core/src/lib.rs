@@ -12,6 +12,7 @@ compile_error!("models are read in place, and they are little-endian");
 pub mod arch;
 pub mod error;
 pub mod format;
+pub mod image;
 pub mod kernels;
 pub mod model;
 pub mod quant;

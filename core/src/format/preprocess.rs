@@ -5,6 +5,7 @@
 //! engines and for people.
 
 use super::bytes::{Field, f32_at, u16_at, u32_at};
+use crate::image::{ColourOrder, Resize};
 
 /// Bytes of a record.
 pub const SIZE: usize = 36;
@@ -17,40 +18,6 @@ const RESIZE_ARGUMENT: Field = 2..4;
 const MEAN: [Field; 3] = [4..8, 8..12, 12..16];
 const SCALE: [Field; 3] = [16..20, 20..24, 24..28];
 const TABLE: Field = 28..32;
-
-/// The order of the network's input channels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum ColourOrder {
-    /// Red, green, blue.
-    Rgb = 0,
-    /// Blue, green, red (Caffe).
-    Bgr = 1,
-    /// One channel of luma.
-    Grey = 2,
-}
-
-impl ColourOrder {
-    /// Channels of an input in this order.
-    #[must_use]
-    pub const fn channels(self) -> u32 {
-        match self {
-            Self::Rgb | Self::Bgr => 3,
-            Self::Grey => 1,
-        }
-    }
-}
-
-/// How a picture of any size comes to the network's input size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resize {
-    /// The shorter side becomes this many pixels, then the centre is cut out.
-    ShorterSide(u16),
-    /// The whole picture is stretched to the input size.
-    Stretch,
-    /// The central part, in thousandths of each side, is stretched to the input size.
-    CentralCrop(u16),
-}
 
 /// A preprocessing record.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,7 +35,7 @@ pub struct Preprocess {
 }
 
 impl Preprocess {
-    /// Reads a record; `None` where the colour order or the resize is unknown.
+    /// Reads a record; `None` where the colour order or the resize is unknown or leaves nothing.
     #[must_use]
     pub fn parse(record: &[u8; SIZE]) -> Option<Self> {
         let argument = u16_at(record, RESIZE_ARGUMENT);
@@ -80,9 +47,9 @@ impl Preprocess {
                 _ => return None,
             },
             resize: match record[RESIZE] {
-                0 => Resize::ShorterSide(argument),
+                0 if argument > 0 => Resize::ShorterSide(argument),
                 1 => Resize::Stretch,
-                2 => Resize::CentralCrop(argument),
+                2 if (1..=1000).contains(&argument) => Resize::CentralCrop(argument),
                 _ => return None,
             },
             mean: MEAN.map(|field| f32_at(record, field)),
@@ -97,7 +64,11 @@ impl Preprocess {
     pub fn emit(&self) -> [u8; SIZE] {
         use super::bytes::put;
         let mut record = [0; SIZE];
-        record[COLOUR_ORDER] = self.order as u8;
+        record[COLOUR_ORDER] = match self.order {
+            ColourOrder::Rgb => 0,
+            ColourOrder::Bgr => 1,
+            ColourOrder::Grey => 2,
+        };
         let (resize, argument) = match self.resize {
             Resize::ShorterSide(pixels) => (0, pixels),
             Resize::Stretch => (1, 0),
@@ -132,10 +103,11 @@ mod tests {
         assert_eq!(record[4..8], 104.0_f32.to_le_bytes());
         assert_eq!(record[24..32], [0, 0, 0, 0x3f, 0, 2, 0, 0]);
         assert_eq!(Preprocess::parse(&record), Some(preprocess));
-        for (at, value) in [(0, 3), (1, 3)] {
-            let mut unknown = record;
-            unknown[at] = value;
-            assert_eq!(Preprocess::parse(&unknown), None);
+        for (order, resize, argument) in [(3, 0, 1), (0, 3, 1), (0, 0, 0), (0, 2, 0), (0, 2, 1001)] {
+            let mut wrong = record;
+            wrong[..2].copy_from_slice(&[order, resize]);
+            wrong[2..4].copy_from_slice(&u16::to_le_bytes(argument));
+            assert_eq!(Preprocess::parse(&wrong), None);
         }
     }
 }

@@ -247,7 +247,7 @@ impl<'a> Model<'a> {
     #[must_use]
     pub fn pixel_table(&self) -> Option<&'a [i8]> {
         let preprocess = self.preprocess?;
-        let length = preprocess.order.channels() as u64 * preprocess::TABLE_ENTRIES as u64;
+        let length = preprocess.order.channels().count() as u64 * preprocess::TABLE_ENTRIES as u64;
         slice(self.file, preprocess.table, length).map(bytemuck::cast_slice)
     }
 

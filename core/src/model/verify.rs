@@ -1,10 +1,10 @@
 //! What must hold of a file beyond its records being readable.
 
+use super::Model;
 use super::resolve::{self, Operator, Step};
-use super::{Model, slice};
 use crate::error::{FormatError, StepProblem};
 use crate::format::tensor::{DataType, Tensor};
-use crate::format::{ALIGNMENT, NO_TENSOR, SCRATCH_LIMIT, preprocess, step as record};
+use crate::format::{ALIGNMENT, NO_TENSOR, SCRATCH_LIMIT, step as record};
 use crate::kernels::conv::{Conv, Layout};
 use crate::kernels::lrn::Lrn;
 use crate::kernels::pool::Average;
@@ -66,9 +66,8 @@ fn ends(model: &Model<'_>) -> Result<(), FormatError> {
         return Err(FormatError::Text);
     }
     if let Some(preprocess) = model.preprocess() {
-        let channels = preprocess.order.channels();
-        let table = slice(model.file, preprocess.table, u64::from(channels) * preprocess::TABLE_ENTRIES as u64);
-        if channels != input.shape.channels || table.is_none() {
+        let channels = preprocess.order.channels().count();
+        if channels as u64 != u64::from(input.shape.channels) || model.pixel_table().is_none() {
             return Err(FormatError::Section);
         }
     }
