@@ -15,6 +15,8 @@ use crate::shape::Window;
 const PRODUCT_LIMIT: i64 = 16384;
 /// Most positions of an average pool's kernel, so that a sum of `q - zero_point` stays within 2^30.
 const POOL_AREA_LIMIT: u64 = 1 << 22;
+/// Most classes, so that a `u16` numbers them.
+const CLASS_LIMIT: u32 = 1 << 16;
 /// Largest value of an entry of the softmax's tables.
 const POWER_LIMIT: u32 = 1 << 30;
 
@@ -52,7 +54,8 @@ fn ends(model: &Model<'_>) -> Result<(), FormatError> {
         return Err(tensor(model.header.input));
     }
     let logits = model.logits().ok_or(tensor(model.header.logits))?;
-    if logits.shape.pixels() != 1 || logits.data_type == DataType::UInt16 {
+    let ranked = logits.shape.pixels() == 1 && logits.shape.channels <= CLASS_LIMIT;
+    if !ranked || logits.data_type == DataType::UInt16 {
         return Err(tensor(model.header.logits));
     }
     if model.header.probabilities != NO_TENSOR {
