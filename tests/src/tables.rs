@@ -46,6 +46,6 @@ pub fn softmax() -> Vec<u32> {
 #[must_use]
 pub fn lrn(rng: &mut Rng, channels: u32, index_shift: u32) -> Vec<u16> {
     let entries = ((u64::from(channels) * 255 * 255) >> index_shift) + 1;
-    let half = rng.random_range(1..=entries.max(2) / 2);
+    let half = rng.random_range(entries / 8 + 1..=entries / 2 + 1);
     (0..entries).map(|i| (65535 * half / (half + i)) as u16).collect()
 }
