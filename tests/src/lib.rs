@@ -13,6 +13,8 @@ pub mod mutate;
 pub mod single_operator;
 pub mod tables;
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use rand::SeedableRng;
 
 /// The generator of all random cases: portable, unlike `SmallRng`, so that golden files don't depend on the machine.
@@ -22,4 +24,17 @@ pub type Rng = rand_xoshiro::Xoshiro256PlusPlus;
 #[must_use]
 pub fn rng(seed: u64) -> Rng {
     Rng::seed_from_u64(seed)
+}
+
+/// Runs `body` for each seed from 0 on, with the seed's generator, and prints the seed that fails.
+///
+/// # Panics
+/// Where `body` does.
+pub fn for_seeds(seeds: u64, body: impl Fn(u64, &mut Rng)) {
+    for seed in 0..seeds {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(seed, &mut rng(seed)))) {
+            println!("failing seed: {seed}");
+            resume_unwind(panic);
+        }
+    }
 }

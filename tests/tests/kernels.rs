@@ -1,8 +1,6 @@
 //! Each kernel on every backend against `kernels::reference`, bit for bit, and the bytes around its output against
 //! what they were.
 
-use std::panic::AssertUnwindSafe;
-
 use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
 use tinception_core::arch::{AnyBackend, Backend};
@@ -14,20 +12,10 @@ use tinception_core::kernels::{dense, pool, reference};
 use tinception_core::quant::Requantize;
 use tinception_core::shape::Shape;
 use tinception_tests::cases::{self, AverageCase, ConvCase, Strided, Style, Values};
-use tinception_tests::{Rng, backends, rng, tables};
+use tinception_tests::{Rng, backends, for_seeds, tables};
 
 /// Random cases of each kernel; every one on every backend.
 const CASES: u64 = 1500;
-
-/// Runs `body` with a generator of its own for each case, and names the seed that fails.
-fn for_cases(cases: u64, body: impl Fn(&mut Rng)) {
-    for seed in 0..cases {
-        if let Err(panic) = std::panic::catch_unwind(AssertUnwindSafe(|| body(&mut rng(seed)))) {
-            println!("failing seed: {seed}");
-            std::panic::resume_unwind(panic);
-        }
-    }
-}
 
 /// Runs a kernel on an output with gaps; it must write `expected` and touch no gap.
 fn check(rng: &mut Rng, shape: Shape, expected: &[i8], what: &str, kernel: impl FnOnce(&mut Strided)) {
@@ -54,7 +42,7 @@ fn scratch(rng: &mut Rng, case: &ConvCase) -> Vec<i8> {
 #[test]
 fn convolutions_give_the_references_bits() {
     let backends = backends::all();
-    for_cases(2 * CASES, |rng| {
+    for_seeds(2 * CASES, |_, rng| {
         let style = style(rng);
         let case = ConvCase::random(rng, style);
         let values = Values::any(rng);
@@ -75,7 +63,7 @@ fn convolutions_give_the_references_bits() {
 #[test]
 fn dense_layers_give_the_references_bits() {
     let backends = backends::all();
-    for_cases(CASES, |rng| {
+    for_seeds(CASES, |_, rng| {
         let style = if rng.random_bool(0.5) { Style::Extreme } else { Style::Natural { spread: 1e6 } };
         let case = loop {
             let case = ConvCase::random(rng, style);
@@ -102,7 +90,7 @@ fn dense_layers_give_the_references_bits() {
 #[test]
 fn four_dot_products_are_four_dot_products() {
     let backends = backends::all();
-    for_cases(CASES, |rng| {
+    for_seeds(CASES, |_, rng| {
         let quads = rng.random_range(1..=70);
         let (values, weights) = (Values::any(rng), Values::any(rng));
         let patch = values.fill(rng, quads * 4);
@@ -136,7 +124,7 @@ fn the_longest_and_largest_sums_do_not_saturate() {
 #[test]
 fn a_scratch_one_byte_too_small_is_refused() {
     let backends = backends::all();
-    for_cases(200, |rng| {
+    for_seeds(200, |_, rng| {
         let case = ConvCase::random(rng, Style::Natural { spread: 50.0 });
         let least = minimum_scratch(&case.window, &case.layout());
         if least == 0 {
@@ -154,7 +142,7 @@ fn a_scratch_one_byte_too_small_is_refused() {
 
 #[test]
 fn max_pools_give_the_references_bits() {
-    for_cases(CASES, |rng| {
+    for_seeds(CASES, |_, rng| {
         let window = cases::pool_window(rng);
         let channels = rng.random_range(1..=37);
         let (shape, out) = cases::shapes(rng, &window, channels, 9);
@@ -172,7 +160,7 @@ fn max_pools_give_the_references_bits() {
 
 #[test]
 fn average_pools_give_the_references_bits() {
-    for_cases(CASES, |rng| {
+    for_seeds(CASES, |_, rng| {
         let ratio = *[0.01, 0.7, 1.0, 1e6].choose(rng).unwrap_or(&1.0);
         let case = AverageCase::random(rng, ratio);
         let values = Values::any(rng);
@@ -203,7 +191,7 @@ fn elementwise_shape(rng: &mut Rng) -> Shape {
 
 #[test]
 fn normalisations_give_the_references_bits() {
-    for_cases(CASES, |rng| {
+    for_seeds(CASES, |_, rng| {
         let shape = elementwise_shape(rng);
         let (size, index_shift) = (rng.random_range(1..=12), rng.random_range(6..=12));
         let table = tables::lrn(rng, size.min(shape.channels), index_shift);
@@ -235,7 +223,7 @@ fn multiplier_and_shift(rng: &mut Rng) -> (i32, u32) {
 
 #[test]
 fn additions_give_the_references_bits() {
-    for_cases(CASES, |rng| {
+    for_seeds(CASES, |_, rng| {
         let shape = elementwise_shape(rng);
         let ((first, shift), (second, _)) = (multiplier_and_shift(rng), multiplier_and_shift(rng));
         let zero_points = [cases::zero_point(rng), cases::zero_point(rng)];
@@ -253,7 +241,7 @@ fn additions_give_the_references_bits() {
 
 #[test]
 fn rescales_give_the_references_bits() {
-    for_cases(CASES, |rng| {
+    for_seeds(CASES, |_, rng| {
         let shape = elementwise_shape(rng);
         let (multiplier, shift) = multiplier_and_shift(rng);
         let rule = Requantize::new(multiplier, shift).expect("in range");
@@ -274,7 +262,7 @@ fn softmaxes_give_the_references_bits() {
     let table = tables::softmax();
     let (whole, fraction) = table.split_first_chunk::<32>().expect("32 whole powers");
     let fraction = fraction.first_chunk().expect("256 fractions");
-    for_cases(CASES, |rng| {
+    for_seeds(CASES, |_, rng| {
         let (multiplier, shift) = multiplier_and_shift(rng);
         let rule = Requantize::new(multiplier, shift).expect("in range");
         let softmax = Softmax { rule, whole, fraction };
@@ -305,7 +293,7 @@ fn the_softmax_is_a_softmax() {
         whole,
         fraction: fraction.first_chunk().expect("256 fractions"),
     };
-    for_cases(100, |rng| {
+    for_seeds(100, |_, rng| {
         let logits: Vec<i32> = (0..100).map(|_| rng.random_range(-40_000..40_000)).collect();
         let bytes: Vec<u8> = logits.iter().flat_map(|logit| logit.to_le_bytes()).collect();
         let mut probabilities = vec![0; 200];

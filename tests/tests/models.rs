@@ -13,7 +13,7 @@ use tinception_tests::aligned::Aligned;
 use tinception_tests::builder::Builder;
 use tinception_tests::every_operator::every_operator_model;
 use tinception_tests::single_operator::single_operator_model;
-use tinception_tests::{backends, cases, interpreter, rng};
+use tinception_tests::{backends, cases, for_seeds, interpreter, rng};
 
 /// Compares each step's output with what the interpreter got.
 struct Compare<'a> {
@@ -52,21 +52,10 @@ fn check(file: &[u8], seed: u64, backend: AnyBackend) {
     }
 }
 
-/// Runs `body` for each seed and names the one that fails.
-fn for_seeds(seeds: u64, body: impl Fn(u64)) {
-    for seed in 0..seeds {
-        let run = std::panic::AssertUnwindSafe(|| body(seed));
-        if let Err(panic) = std::panic::catch_unwind(run) {
-            println!("failing seed: {seed}");
-            std::panic::resume_unwind(panic);
-        }
-    }
-}
-
 #[test]
 fn sessions_give_the_interpreters_bits_on_every_operator() {
     let backends = backends::all();
-    for_seeds(40, |seed| {
+    for_seeds(40, |seed, _| {
         let file = every_operator_model(seed);
         backends.iter().for_each(|backend| check(&file, seed, *backend));
     });
@@ -75,7 +64,7 @@ fn sessions_give_the_interpreters_bits_on_every_operator() {
 #[test]
 fn sessions_give_the_interpreters_bits_on_single_operators() {
     let backends = backends::all();
-    for_seeds(800, |seed| {
+    for_seeds(800, |seed, _| {
         let file = single_operator_model(seed);
         backends.iter().for_each(|backend| check(&file, seed, *backend));
     });
