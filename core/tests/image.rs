@@ -1,5 +1,8 @@
 //! Pixel formats, refusals and properties of the image module, each against values computed another way.
 
+// Safe code and millions of pixels: Miri would find nothing, and not come to an end.
+#![cfg(not(miri))]
+
 use tinception_core::error::ImageError;
 use tinception_core::image::{
     Channels, ColourOrder, Geometry, MAX_SIDE, Picture, PixelFormat, Resize, Size, quantize_pixels, resample,

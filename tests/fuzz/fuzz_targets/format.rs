@@ -40,7 +40,8 @@ fn put_right(file: &mut [u8]) {
     {
         let records = bytes[..bytes.len().min(section.length as usize)].chunks(usize::from(section.record_size));
         let ends = records.filter_map(|record| Some(Tensor::parse(record.first_chunk()?)?.end()));
-        header.activation_size = ends.max().unwrap_or(0).next_multiple_of(16) as u32;
+        let end = ends.max().unwrap_or(0).min(u32::MAX.into());
+        header.activation_size = end.next_multiple_of(16) as u32;
     }
     file[..header::SIZE].copy_from_slice(&header.emit());
 }
