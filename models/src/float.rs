@@ -78,7 +78,7 @@ impl FloatEngine {
             ids.push(graph.output);
         }
         let model = to_onnx_with_outputs(graph, &ids);
-        let runnable = compile(&model, &graph.name, 0)?;
+        let runnable = compile(&model, &graph.name)?;
         Ok(Self {
             runnable,
             input_shape: graph.shape(graph.input),
@@ -105,8 +105,7 @@ impl FloatEngine {
         graph_output(graph, &file)?;
         check_tensors(graph, &file)?;
         let (input_shape, nhwc) = (picture.shape, picture.is_nhwc());
-        let input = graph.input.iter().position(|input| input.name == picture.name).unwrap_or_default();
-        let runnable = compile(&model, &file, input)?;
+        let runnable = compile(&model, &file)?;
         let input_type = runnable.model().input_fact(0).map_err(|error| tract_error(&file, &error))?.datum_type;
         Ok(Self { runnable, input_shape, input_type, nhwc, outputs: vec![Output::Plain(0)] })
     }
@@ -127,7 +126,7 @@ impl FloatEngine {
         if input.len() as u64 != shape.elements() {
             return Err(FloatError::InputSize { expected: shape.elements(), shape, found: input.len() });
         }
-        let results = self.run_tract(input).map_err(|error| tract_error("the network", &error))?;
+        let results = guarded(|| self.run_tract(input)).map_err(|error| tract_error("the network", &error))?;
         let get = |index: usize| -> TractResult<&[f32]> {
             results.get(index).context("an output is missing")?.try_as_plain_ram()?.as_slice::<f32>()
         };
@@ -165,7 +164,7 @@ fn tract_error(name: &str, error: &TractError) -> FloatError {
 }
 
 /// tract's optimised plan, its picture input fixed to a batch of one.
-fn compile(model: &ModelProto, name: &str, input: usize) -> Result<Arc<TypedRunnableModel>, FloatError> {
+fn compile(model: &ModelProto, name: &str) -> Result<Arc<TypedRunnableModel>, FloatError> {
     let plan = || -> TractResult<Arc<TypedRunnableModel>> {
         let parsed =
             tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true).parse(model, None)?;
@@ -173,12 +172,22 @@ fn compile(model: &ModelProto, name: &str, input: usize) -> Result<Arc<TypedRunn
             bail!("nothing makes the tensor '{missing}'");
         }
         let mut model = parsed.model;
-        let mut fact = model.input_fact(input)?.clone();
+        let mut fact = model.input_fact(0)?.clone();
         fact.shape.set_dim(0, 1.to_dim());
-        model.set_input_fact(input, fact)?;
+        model.set_input_fact(0, fact)?;
         model.into_optimized()?.into_runnable()
     };
-    plan().map_err(|error| tract_error(name, &error))
+    guarded(plan).map_err(|error| tract_error(name, &error))
+}
+
+/// tract panics on some files that are wrong in ways nobody thought of; here that is an error like the others.
+fn guarded<T>(work: impl FnOnce() -> TractResult<T>) -> TractResult<T> {
+    // Nothing that `work` leaves half done is used afterwards: it owns what it changes.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        bail!("it panicked: {text}")
+    })
 }
 
 fn apply(affine: &Affine, input: &[f32]) -> Vec<f32> {
