@@ -11,7 +11,9 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::{TractErrorContext, bail};
 
 use crate::graph::{Affine, Graph, ValueId};
-use crate::onnx::{ImportError, check_tensors, decode, graph_output, picture_input, read, to_onnx_with_outputs};
+use crate::onnx::{
+    ImportError, check_float, check_tensors, decode, graph_output, picture_input, read, to_onnx_with_outputs,
+};
 
 /// A network ready to run in float. It can be shared between threads.
 #[derive(Clone, Debug)]
@@ -92,8 +94,8 @@ impl FloatEngine {
     /// the file has.
     ///
     /// # Errors
-    /// [`FloatError::Import`] for a file that doesn't take one picture of a fixed size and give one output,
-    /// [`FloatError::Tract`] where tract refuses it.
+    /// [`FloatError::Import`] for a file that is quantised or doesn't take one picture of a fixed size and give one
+    /// output, [`FloatError::Tract`] where tract refuses it.
     pub fn from_onnx(path: impl AsRef<Path>) -> Result<Self, FloatError> {
         let (file, bytes) = read(path.as_ref())?;
         let model = decode(&bytes, &file)?;
@@ -101,6 +103,7 @@ impl FloatEngine {
             .graph
             .as_ref()
             .ok_or_else(|| ImportError::NotOnnx { file: file.clone(), reason: "it has no graph".into() })?;
+        check_float(graph, &file)?;
         let picture = picture_input(graph, &file)?;
         graph_output(graph, &file)?;
         check_tensors(graph, &file)?;

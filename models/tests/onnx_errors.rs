@@ -82,7 +82,7 @@ fn files_that_are_no_models_are_named() {
 
 #[test]
 fn the_float_engine_refuses_broken_files_too() {
-    for name in ["missing_weight", "two_outputs", "no_maker", "short_weight", "dynamic_height", "stride"] {
+    for name in ["missing_weight", "two_outputs", "no_maker", "short_weight", "dynamic_height", "stride", "quantised"] {
         let path = golden("errors").join(format!("{name}.onnx"));
         let message = FloatEngine::from_onnx(&path).expect_err(name).to_string();
         assert!(message.contains(&format!("{name}.onnx")), "{message}");

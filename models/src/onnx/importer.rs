@@ -8,7 +8,7 @@ use tinception_core::shape::Shape;
 use tract_onnx::pb::{GraphProto, ModelProto};
 
 use super::error::ImportError;
-use super::interface::{graph_output, needed_names, picture_input};
+use super::interface::{check_float, graph_output, needed_names, picture_input};
 use super::layout::{Layout, Tensor};
 use super::node::NodeView;
 use super::tensor::Constant;
@@ -53,9 +53,7 @@ pub(super) struct Importer<'a> {
 
 pub(super) fn import_model(model: &ModelProto, file: &str) -> Result<Graph, ImportError> {
     let proto = model.graph.as_ref().ok_or_else(|| no_graph(file))?;
-    if let Some(node) = proto.node.iter().find(|node| is_quantised(&node.op_type)) {
-        return Err(NodeView::new(file, node).quantised());
-    }
+    check_float(proto, file)?;
     let picture = picture_input(proto, file)?;
     let output = graph_output(proto, file)?;
     let opset = model.opset_import.iter().find(|set| matches!(set.domain.as_str(), "" | "ai.onnx"));
@@ -98,20 +96,6 @@ pub(super) fn import_model(model: &ModelProto, file: &str) -> Result<Graph, Impo
 
 fn no_graph(file: &str) -> ImportError {
     ImportError::NotOnnx { file: file.to_owned(), reason: "it has no graph".into() }
-}
-
-fn is_quantised(operator: &str) -> bool {
-    operator.starts_with("QLinear")
-        || matches!(
-            operator,
-            "QuantizeLinear"
-                | "DequantizeLinear"
-                | "DynamicQuantizeLinear"
-                | "ConvInteger"
-                | "MatMulInteger"
-                | "QGemm"
-                | "QAttention"
-        )
 }
 
 impl<'a> Importer<'a> {

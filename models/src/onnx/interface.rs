@@ -10,6 +10,7 @@ use tract_onnx::pb::{GraphProto, ValueInfoProto, type_proto};
 use super::MOST_ELEMENTS;
 use super::error::ImportError;
 use super::layout::Layout;
+use super::node::NodeView;
 use super::tensor;
 
 /// The graph's only picture, as the file declares it.
@@ -162,4 +163,29 @@ pub(super) fn needed_names<'a>(proto: &'a GraphProto, output: &'a str) -> HashSe
     }
     needed.remove("");
     needed
+}
+
+/// Checks that the model isn't quantised: nothing here could use it, and tract computes some such files wrongly.
+///
+/// # Errors
+/// [`ImportError::Quantised`].
+pub(crate) fn check_float(proto: &GraphProto, file: &str) -> Result<(), ImportError> {
+    match proto.node.iter().find(|node| is_quantised(&node.op_type)) {
+        Some(node) => Err(NodeView::new(file, node).quantised()),
+        None => Ok(()),
+    }
+}
+
+fn is_quantised(operator: &str) -> bool {
+    operator.starts_with("QLinear")
+        || matches!(
+            operator,
+            "QuantizeLinear"
+                | "DequantizeLinear"
+                | "DynamicQuantizeLinear"
+                | "ConvInteger"
+                | "MatMulInteger"
+                | "QGemm"
+                | "QAttention"
+        )
 }

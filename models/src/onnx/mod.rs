@@ -29,7 +29,7 @@ use tract_onnx::pb;
 
 pub use error::{ImportError, Place};
 pub use export::{encode, to_onnx, to_onnx_with_outputs};
-pub(crate) use interface::{check_tensors, graph_output, picture_input};
+pub(crate) use interface::{check_float, check_tensors, graph_output, picture_input};
 
 use crate::graph::Graph;
 
