@@ -7,7 +7,7 @@ use tinception_core::format::{MAGIC, header, step, tensor};
 use tinception_core::model::{Checksum, Model};
 use tinception_tests::aligned::Aligned;
 use tinception_tests::every_operator::every_operator_model;
-use tinception_tests::mutate::{Outcome, open_and_run};
+use tinception_tests::mutate::{Outcome, mutate_record, open_and_run};
 use tinception_tests::{interpreter, rng};
 
 /// Where fields of the header lie, as `core/src/format/header.rs` documents them.
@@ -236,4 +236,24 @@ fn flips_of_a_large_model_give_an_error_or_a_run() {
         }
         file[at] ^= mask;
     }
+}
+
+/// What the fuzzer's mutator makes, in numbers that a test can afford: several changed fields at a time.
+#[test]
+fn changed_fields_give_an_error_or_a_run() {
+    let originals: Vec<Vec<u8>> = (0..4).map(every_operator_model).collect();
+    let (mut rng, mut arena, mut ran, mut refused) = (rng(8), Vec::new(), 0, 0);
+    for round in 0..40_000 {
+        let mut file = Aligned::new(&originals[round % originals.len()]);
+        let mut changes = rng.random_range(1..=3);
+        while changes > 0 {
+            changes -= u32::from(mutate_record(&mut rng, &mut file));
+        }
+        match open_and_run(&file, Checksum::Skip, &mut arena) {
+            Ok(_) => ran += 1,
+            Err(_) => refused += 1,
+        }
+    }
+    println!("{ran} ran, {refused} were refused");
+    assert!(ran > 2_000 && refused > 2_000);
 }
