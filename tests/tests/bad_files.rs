@@ -1,7 +1,9 @@
 //! Damaged and hostile files: an error or a run to the end, never a panic.
 
+use std::ops::Range;
+
 use rand::Rng as _;
-use tinception_core::error::FormatError;
+use tinception_core::error::{FormatError, StepProblem};
 use tinception_core::format::writer::refresh_checksum;
 use tinception_core::format::{MAGIC, header, step, tensor};
 use tinception_core::model::{Checksum, Model};
@@ -18,6 +20,13 @@ const SECTION_COUNT: usize = 34;
 
 fn u32_at(file: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([file[at], file[at + 1], file[at + 2], file[at + 3]])
+}
+
+/// Where the section of this kind lies.
+fn section(file: &[u8], kind: u16) -> Range<usize> {
+    let entries = file[header::SIZE..].as_chunks::<{ header::SECTION_SIZE }>().0.iter().map(header::Section::parse);
+    let section = entries.take(6).find(|section| section.kind == kind).expect("the section is there");
+    section.offset as usize..(section.offset + section.length) as usize
 }
 
 #[test]
@@ -256,4 +265,28 @@ fn changed_fields_give_an_error_or_a_run() {
     }
     println!("{ran} ran, {refused} were refused");
     assert!(ran > 2_000 && refused > 2_000);
+}
+
+#[test]
+fn misaligned_weights_and_tables_are_refused() {
+    let original = every_operator_model(9);
+    // Per operator, where its offsets lie in the record and the alignment of what they point to (docs/format.md).
+    let fields = [(0, 40, 16), (0, 44, 16), (2, 44, 4), (3, 24, 4), (6, 28, 4)];
+    let steps = section(&original, 2);
+    for (operator, field, alignment) in fields {
+        let records = original[steps.clone()].chunks(step::SIZE).enumerate();
+        let found = records.filter(|(_, record)| record[0] == operator).map(|(index, _)| index).collect::<Vec<usize>>();
+        assert!(!found.is_empty());
+        for index in found {
+            for change in 1..alignment {
+                let mut file = Aligned::new(&original);
+                let at = steps.start + index * step::SIZE + field;
+                let offset = u32_at(&file, at) - change;
+                file[at..at + 4].copy_from_slice(&offset.to_le_bytes());
+                let problem = StepProblem::Data;
+                let error = Model::with_checksum(&file, Checksum::Skip).err();
+                assert_eq!(error, Some(FormatError::Step { step: index as u16, problem }), "{change} before");
+            }
+        }
+    }
 }

@@ -60,6 +60,36 @@ fn convolutions_give_the_references_bits() {
     });
 }
 
+/// Convolutions that are fused with what follows them compute their pixels in pieces.
+#[test]
+fn pieces_of_a_convolution_give_its_bits() {
+    let backends = backends::all();
+    for_seeds(CASES, |_, rng| {
+        let style = style(rng);
+        let case = ConvCase::random(rng, style);
+        let input = Strided::new(rng, case.input, Values::Random);
+        let mut expected = vec![0; case.output.elements() as usize];
+        reference::conv(&case.conv(), &input.dense(), case.input, &mut expected, case.output);
+        let pixels = case.output.pixels() as usize;
+        let start = rng.random_range(0..pixels);
+        let range = start..rng.random_range(start + 1..=pixels);
+        let channels = case.output.channels as usize;
+        let expected = &expected[range.start * channels..range.end * channels];
+        for backend in &backends {
+            let mut scratch = scratch(rng, &case);
+            let piece = Shape::new(1, range.len() as u32, channels as u32);
+            check(rng, piece, expected, &format!("{} {range:?} of {case:?}", backend.name()), |output| {
+                let (stride, shape, range) = (output.stride, case.output, range.clone());
+                let mut pixels = output.pixels_mut();
+                let out = pixels.from_pixel_mut(0).expect("there are pixels");
+                let run =
+                    conv::run_pixels(*backend, &case.conv(), input.pixels(), shape, range, out, stride, &mut scratch);
+                assert_eq!(run, Some(()));
+            });
+        }
+    });
+}
+
 #[test]
 fn dense_layers_give_the_references_bits() {
     let backends = backends::all();

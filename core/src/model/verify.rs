@@ -104,6 +104,7 @@ fn verify_step(model: &Model<'_>, record: &record::Step, step: &Step<'_>) -> Res
     let (input, output) = (&step.input, &step.output);
     let require = |holds: bool, problem| if holds { Ok(()) } else { Err(problem) };
     require(record.min <= record.max, StepProblem::Requantize)?;
+    require(tables_are_aligned(&record.operator), StepProblem::Data)?;
     require(step.minimum_scratch() <= model.scratch_size(), StepProblem::Scratch)?;
     let same_place = input.offset == output.offset && input.pixel_stride == output.pixel_stride;
     let same_type = input.data_type == DataType::Int8 && output.data_type == DataType::Int8;
@@ -156,6 +157,17 @@ fn verify_step(model: &Model<'_>, record: &record::Step, step: &Step<'_>) -> Res
             let bounded = softmax.whole.iter().chain(softmax.fraction).all(|power| *power <= POWER_LIMIT);
             require(bounded && softmax.whole[0] == POWER_LIMIT && softmax.fraction[0] == POWER_LIMIT, StepProblem::Data)
         }
+    }
+}
+
+/// Whether weights and tables start where the format says, which is stricter than what their elements need.
+fn tables_are_aligned(operator: &record::Operator) -> bool {
+    match operator {
+        record::Operator::Conv(conv) => [conv.weights, conv.channel_table].iter().all(|at| at.is_multiple_of(16)),
+        record::Operator::AveragePool(pool) => pool.divisor_table.is_multiple_of(4),
+        record::Operator::Lrn(lrn) => lrn.table.is_multiple_of(4),
+        record::Operator::Softmax(softmax) => softmax.table.is_multiple_of(4),
+        record::Operator::MaxPool(_) | record::Operator::Add(_) | record::Operator::Rescale(_) => true,
     }
 }
 
