@@ -131,7 +131,7 @@ fn tables_that_lack_an_entry_are_refused() {
     let lrn = after(|w| {
         let Operator::Lrn(lrn) = &mut w.steps[LRN].operator else { panic!("a normalisation") };
         // 5 channels: sums of up to 5 * 255^2.
-        assert_eq!(lrn.entries, (5 * 255 * 255 >> 8) + 1);
+        assert_eq!(lrn.entries, ((5 * 255 * 255) >> 8) + 1);
         lrn.entries -= 1;
     });
     assert_eq!(lrn, step(LRN, Windows));
