@@ -8,3 +8,4 @@ pub mod float;
 pub mod graph;
 #[cfg(feature = "tract")]
 pub mod onnx;
+pub mod passes;
