@@ -6,8 +6,6 @@
 
 use std::cmp::Reverse;
 
-use tinception_core::format::ALIGNMENT;
-
 /// Memory that is needed for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Buffer {
