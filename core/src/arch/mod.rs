@@ -12,13 +12,13 @@ use crate::quant::Output;
 /// A matrix product with an int8 output: `pixels` patches times all output channels of a group.
 #[derive(Clone, Copy, Debug)]
 pub struct Gemm<'a> {
-    /// The first patch starts here, each next one `patch_stride` later.
+    /// Packed patches: the first starts here, each next one `patch_stride` later.
     pub patches: &'a [i8],
     /// Elements from one patch to the next.
     pub patch_stride: usize,
     /// Number of patches.
     pub pixels: usize,
-    /// Elements of a patch, a multiple of 4.
+    /// Elements of a patch before it is packed, a multiple of 4.
     pub depth: usize,
     /// `[oc/4][depth/4][4 oc][4 k]`.
     pub weights: &'a [i8],
@@ -37,11 +37,29 @@ pub trait Backend: Copy {
     /// Name, as reports and the command line spell it.
     fn name(self) -> &'static str;
 
+    /// Bytes that a patch of `depth` elements takes once it is packed; at least `depth`.
+    fn packed_size(self, depth: usize) -> usize {
+        depth
+    }
+
+    /// Whether a packed patch is the patch itself, so that patches can be read where they lie in the input.
+    fn reads_in_place(self) -> bool {
+        true
+    }
+
+    /// Packs a patch in place. `slot` has [`packed_size`](Self::packed_size) bytes; the patch lies at its end.
+    fn pack(self, slot: &mut [i8]) {
+        let _ = slot;
+    }
+
+    /// The number of patches that makes the best use of registers: tiles are multiples of it where scratch allows.
+    fn tile_pixels(self) -> usize;
+
     /// Computes `gemm` into `out`: the first pixel's channels start at its first element, and each next pixel's
     /// `output_stride` later. `None` where a slice is too short for what `gemm` says.
     fn gemm(self, gemm: &Gemm<'_>, out: &mut [i8]) -> Option<()>;
 
-    /// Sums of one patch with one block of four output channels, `[k/4][4 oc][4 k]`, without bias.
+    /// Sums of one patch, not packed, with one block of four output channels, `[k/4][4 oc][4 k]`, without bias.
     fn dot4(self, patch: &[i8], block: &[i8]) -> [i32; 4];
 }
 
@@ -52,23 +70,42 @@ pub enum AnyBackend {
     Scalar(scalar::Scalar),
 }
 
+/// Calls a method of the backend inside.
+macro_rules! dispatch {
+    ($any:expr, $backend:ident => $call:expr) => {
+        match $any {
+            Self::Scalar($backend) => $call,
+        }
+    };
+}
+
 impl Backend for AnyBackend {
     fn name(self) -> &'static str {
-        match self {
-            Self::Scalar(backend) => backend.name(),
-        }
+        dispatch!(self, backend => backend.name())
+    }
+
+    fn packed_size(self, depth: usize) -> usize {
+        dispatch!(self, backend => backend.packed_size(depth))
+    }
+
+    fn reads_in_place(self) -> bool {
+        dispatch!(self, backend => backend.reads_in_place())
+    }
+
+    fn pack(self, slot: &mut [i8]) {
+        dispatch!(self, backend => backend.pack(slot));
+    }
+
+    fn tile_pixels(self) -> usize {
+        dispatch!(self, backend => backend.tile_pixels())
     }
 
     fn gemm(self, gemm: &Gemm<'_>, out: &mut [i8]) -> Option<()> {
-        match self {
-            Self::Scalar(backend) => backend.gemm(gemm, out),
-        }
+        dispatch!(self, backend => backend.gemm(gemm, out))
     }
 
     fn dot4(self, patch: &[i8], block: &[i8]) -> [i32; 4] {
-        match self {
-            Self::Scalar(backend) => backend.dot4(patch, block),
-        }
+        dispatch!(self, backend => backend.dot4(patch, block))
     }
 }
 

@@ -19,6 +19,10 @@ impl Backend for Scalar {
         "scalar"
     }
 
+    fn tile_pixels(self) -> usize {
+        PIXELS
+    }
+
     fn gemm(self, gemm: &Gemm<'_>, out: &mut [i8]) -> Option<()> {
         let mut pixel = 0;
         while pixel < gemm.pixels {

@@ -27,7 +27,8 @@ pub mod preprocess;
 pub mod selftest;
 pub mod step;
 pub mod tensor;
-// WRITER
+#[cfg(feature = "alloc")]
+pub mod writer;
 
 use crc::{CRC_32_ISO_HDLC, Crc, Digest, Table};
 

@@ -49,10 +49,8 @@ impl Writer {
     /// A file without content.
     #[must_use]
     pub fn new() -> Self {
-        let mut bytes = Vec::new();
-        bytes.resize(DATA_START, 0);
         Self {
-            bytes,
+            bytes: alloc::vec![0; DATA_START],
             tensors: Vec::new(),
             steps: Vec::new(),
             labels: String::new(),

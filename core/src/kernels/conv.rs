@@ -6,6 +6,7 @@
 //! patch already lies in the input as it is wanted (1x1, stride 1, channels a multiple of 4), nothing is gathered.
 
 use super::{ChannelTable, Pixels, PixelsMut};
+use crate::arch::scalar::Scalar;
 use crate::arch::{Backend, Gemm};
 use crate::quant::Output;
 use crate::shape::{Shape, Window};
@@ -120,14 +121,22 @@ pub fn run<B: Backend>(
     if layout.depthwise {
         return super::depthwise::run(conv, &layout, input, output);
     }
-    let in_place = reads_in_place(&conv.window, &layout);
+    let in_place = backend.reads_in_place() && reads_in_place(&conv.window, &layout);
+    let packed = backend.packed_size(layout.padded_depth);
+    let tile = match scratch.len() / packed {
+        // Too little scratch for one packed patch: the portable backend takes patches as they are.
+        0 if !backend.reads_in_place() => return run(Scalar, conv, input, output, scratch),
+        0 if !in_place => return None,
+        fitting if fitting > backend.tile_pixels() => fitting - fitting % backend.tile_pixels(),
+        fitting => fitting,
+    };
     for group in 0..conv.groups {
         let first_output = group * layout.group_outputs;
         let weights = group_weights(conv, &layout, group)?;
         let table = conv.table.slice(group * layout.padded_outputs, layout.padded_outputs)?;
         let whole = Gemm {
             patches: &[],
-            patch_stride: layout.padded_depth,
+            patch_stride: packed,
             pixels: 0,
             depth: layout.padded_depth,
             weights,
@@ -143,18 +152,16 @@ pub fn run<B: Backend>(
             backend.gemm(&Gemm { patches, patch_stride: input.stride(), pixels, ..whole }, out)?;
             continue;
         }
-        let tile = scratch.len() / layout.padded_depth;
         let Shape { height, width, .. } = output.shape();
         let pixels = height as usize * width as usize;
         let mut first = 0;
         while first < pixels {
             let count = tile.min(pixels - first);
-            if count == 0 {
-                return None;
-            }
-            for (patch, pixel) in scratch.chunks_exact_mut(layout.padded_depth).zip(first..first + count) {
+            for (slot, pixel) in scratch.chunks_exact_mut(packed).zip(first..first + count) {
                 let (y, x) = ((pixel as u32) / width, (pixel as u32) % width);
+                let patch = slot.get_mut(packed - layout.padded_depth..)?;
                 gather(conv, &layout, input, (y, x), group, patch)?;
+                backend.pack(slot);
             }
             let out = output.from_pixel_mut(first)?.get_mut(first_output..)?;
             backend.gemm(&Gemm { patches: scratch, pixels: count, ..whole }, out)?;
