@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use tinception_core::error::FormatError;
 use tinception_core::format::MAGIC;
 use tinception_core::model::{Checksum, Model};
+use tinception_models::aligned::Aligned;
 
 use crate::output::file_error;
 
@@ -25,10 +26,7 @@ pub(crate) fn load(path: &Path, checksum: Checksum) -> Result<Model<'static>> {
         return Err(file_error(path, "not a .tin file: it is larger than 4 GiB"));
     }
     let file = fs::read(path).with_context(unreadable)?;
-    // A model must lie at a multiple of 16 in memory, and memory of u128 does.
-    let aligned: &mut [u8] = bytemuck::cast_slice_mut(Vec::leak(vec![0_u128; file.len().div_ceil(16)]));
-    let (bytes, _) = aligned.split_at_mut(file.len());
-    bytes.copy_from_slice(&file);
+    let bytes: &'static Aligned = Box::leak(Box::new(Aligned::new(&file)));
     Model::with_checksum(bytes, checksum).map_err(|error| file_error(path, describe(error)))
 }
 
