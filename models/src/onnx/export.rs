@@ -51,7 +51,9 @@ struct Writer<'a> {
     graph: &'a Graph,
     /// The tensor of each graph value.
     names: Vec<String>,
-    taken: HashSet<String>,
+    tensor_names: HashSet<String>,
+    /// Nodes, and what tract makes nodes of: initializers and the input.
+    node_names: HashSet<String>,
     picture: String,
     nodes: Vec<NodeProto>,
     weights: Vec<TensorProto>,
@@ -62,7 +64,8 @@ impl<'a> Writer<'a> {
         let mut writer = Self {
             graph,
             names: Vec::new(),
-            taken: HashSet::new(),
+            tensor_names: HashSet::new(),
+            node_names: HashSet::new(),
             picture: String::new(),
             nodes: Vec::new(),
             weights: Vec::new(),
@@ -72,6 +75,7 @@ impl<'a> Writer<'a> {
             writer.names.push(name);
         }
         writer.picture = writer.names[graph.input.0].clone();
+        writer.node_names.insert(writer.picture.clone());
         if graph.input_affine != Affine::identity(graph.input_affine.scale.len()) {
             let scaled = writer.unique(&format!("{}/scaled", writer.picture));
             writer.affine(&scaled, &writer.picture.clone(), &scaled, &graph.input_affine);
@@ -83,22 +87,25 @@ impl<'a> Writer<'a> {
         writer
     }
 
+    /// A name for a tensor that no other has.
     fn unique(&mut self, wish: &str) -> String {
-        let wish = if wish.is_empty() { "value" } else { wish };
-        let mut name = wish.to_owned();
-        for number in 2.. {
-            if self.taken.insert(name.clone()) {
-                break;
+        unique_among(&mut self.tensor_names, if wish.is_empty() { "value" } else { wish })
+    }
+
+    /// A name for an initializer: it names a tensor and must differ from all nodes.
+    fn unique_weight(&mut self, wish: &str) -> String {
+        loop {
+            let name = self.unique(wish);
+            if self.node_names.insert(name.clone()) {
+                return name;
             }
-            name = format!("{wish}_{number}");
         }
-        name
     }
 
     fn node(&mut self, operator: &str, name: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) {
         self.nodes.push(NodeProto {
             op_type: operator.to_owned(),
-            name: name.to_owned(),
+            name: unique_among(&mut self.node_names, if name.is_empty() { output } else { name }),
             input: inputs.iter().map(|&input| input.to_owned()).collect(),
             output: vec![output.to_owned()],
             attribute,
@@ -108,7 +115,7 @@ impl<'a> Writer<'a> {
 
     /// Adds an initializer and returns its name.
     fn floats(&mut self, wish: &str, dims: Vec<i64>, values: impl IntoIterator<Item = f32>) -> String {
-        let name = self.unique(wish);
+        let name = self.unique_weight(wish);
         self.weights.push(TensorProto {
             name: name.clone(),
             dims,
@@ -121,7 +128,7 @@ impl<'a> Writer<'a> {
 
     /// Adds an initializer of integers and returns its name.
     fn ints(&mut self, wish: &str, values: &[i64]) -> String {
-        let name = self.unique(wish);
+        let name = self.unique_weight(wish);
         self.weights.push(TensorProto {
             name: name.clone(),
             dims: vec![values.len() as i64],
@@ -301,6 +308,18 @@ impl<'a> Writer<'a> {
             ..ModelProto::default()
         }
     }
+}
+
+/// `wish`, with a number behind it where it is taken.
+fn unique_among(taken: &mut HashSet<String>, wish: &str) -> String {
+    let mut name = wish.to_owned();
+    // The count is free almost always, however many share the wish.
+    let mut number = taken.len();
+    while !taken.insert(name.clone()) {
+        name = format!("{wish}_{number}");
+        number += 1;
+    }
+    name
 }
 
 fn nchw(shape: Shape) -> Vec<i64> {

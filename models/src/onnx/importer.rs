@@ -1,6 +1,7 @@
 //! The importer's state: what each ONNX name stands for, and the walk over the nodes.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::rc::Rc;
 
 use tinception_core::shape::Shape;
@@ -61,7 +62,8 @@ pub(super) fn import_model(model: &ModelProto, file: &str) -> Result<Graph, Impo
     let opset = model.opset_import.iter().find(|set| matches!(set.domain.as_str(), "" | "ai.onnx"));
 
     let mut graph = Graph {
-        name: proto.name.clone(),
+        // Exporters call every graph "main_graph" or the like.
+        name: Path::new(file).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
         values: Vec::new(),
         nodes: Vec::new(),
         input: ValueId(0),

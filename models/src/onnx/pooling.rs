@@ -91,10 +91,11 @@ pub(super) fn reduce_mean<'a>(importer: &mut Importer<'a>, node: NodeView<'a>) -
 
 pub(super) fn lrn<'a>(importer: &mut Importer<'a>, node: NodeView<'a>) -> Result<Entry, ImportError> {
     let (input, shape) = importer.nchw(node, 0)?;
+    // ONNX Runtime refuses even sizes too: nothing says where their middle is.
     let size = match node.int("size")? {
-        Some(size @ 1..=65536) => size as u32,
-        Some(other) => return Err(node.bad_attribute("size", other, "1 to 65536")),
-        None => return Err(node.bad_attribute("size", "missing", "1 to 65536")),
+        Some(size @ 1..=65535) if size % 2 == 1 => size as u32,
+        Some(other) => return Err(node.bad_attribute("size", other, "an odd number of channels")),
+        None => return Err(node.bad_attribute("size", "missing", "an odd number of channels")),
     };
     let lrn = Lrn {
         size,

@@ -89,8 +89,8 @@ pub fn simplify(graph: &mut Graph) -> Result<(), PassError> {
     remove_dead_code(graph);
     fold_pads(graph)?;
     fold_batch_norms(graph);
-    fuse_clamps(graph);
     absorb_flattens(graph);
+    fuse_clamps(graph);
     dense_classifier(graph);
     flatten_concats(graph);
     remove_dead_code(graph);
