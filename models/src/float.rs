@@ -11,7 +11,9 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::{TractErrorContext, bail};
 
 use crate::graph::{Affine, Graph, ValueId};
-use crate::onnx::{ImportError, check_tensors, decode, graph_output, picture_input, read, to_onnx_with_outputs};
+use crate::onnx::{
+    ImportError, check_float, check_tensors, decode, graph_output, picture_input, read, to_onnx_with_outputs,
+};
 
 /// A network ready to run in float. It can be shared between threads.
 #[derive(Clone, Debug)]
@@ -78,7 +80,7 @@ impl FloatEngine {
             ids.push(graph.output);
         }
         let model = to_onnx_with_outputs(graph, &ids);
-        let runnable = compile(&model, &graph.name, 0)?;
+        let runnable = compile(&model, &graph.name)?;
         Ok(Self {
             runnable,
             input_shape: graph.shape(graph.input),
@@ -92,8 +94,8 @@ impl FloatEngine {
     /// the file has.
     ///
     /// # Errors
-    /// [`FloatError::Import`] for a file that doesn't take one picture of a fixed size and give one output,
-    /// [`FloatError::Tract`] where tract refuses it.
+    /// [`FloatError::Import`] for a file that is quantised or doesn't take one picture of a fixed size and give one
+    /// output, [`FloatError::Tract`] where tract refuses it.
     pub fn from_onnx(path: impl AsRef<Path>) -> Result<Self, FloatError> {
         let (file, bytes) = read(path.as_ref())?;
         let model = decode(&bytes, &file)?;
@@ -101,12 +103,12 @@ impl FloatEngine {
             .graph
             .as_ref()
             .ok_or_else(|| ImportError::NotOnnx { file: file.clone(), reason: "it has no graph".into() })?;
+        check_float(graph, &file)?;
         let picture = picture_input(graph, &file)?;
         graph_output(graph, &file)?;
         check_tensors(graph, &file)?;
         let (input_shape, nhwc) = (picture.shape, picture.is_nhwc());
-        let input = graph.input.iter().position(|input| input.name == picture.name).unwrap_or_default();
-        let runnable = compile(&model, &file, input)?;
+        let runnable = compile(&model, &file)?;
         let input_type = runnable.model().input_fact(0).map_err(|error| tract_error(&file, &error))?.datum_type;
         Ok(Self { runnable, input_shape, input_type, nhwc, outputs: vec![Output::Plain(0)] })
     }
@@ -127,7 +129,7 @@ impl FloatEngine {
         if input.len() as u64 != shape.elements() {
             return Err(FloatError::InputSize { expected: shape.elements(), shape, found: input.len() });
         }
-        let results = self.run_tract(input).map_err(|error| tract_error("the network", &error))?;
+        let results = guarded(|| self.run_tract(input)).map_err(|error| tract_error("the network", &error))?;
         let get = |index: usize| -> TractResult<&[f32]> {
             results.get(index).context("an output is missing")?.try_as_plain_ram()?.as_slice::<f32>()
         };
@@ -165,7 +167,7 @@ fn tract_error(name: &str, error: &TractError) -> FloatError {
 }
 
 /// tract's optimised plan, its picture input fixed to a batch of one.
-fn compile(model: &ModelProto, name: &str, input: usize) -> Result<Arc<TypedRunnableModel>, FloatError> {
+fn compile(model: &ModelProto, name: &str) -> Result<Arc<TypedRunnableModel>, FloatError> {
     let plan = || -> TractResult<Arc<TypedRunnableModel>> {
         let parsed =
             tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true).parse(model, None)?;
@@ -173,12 +175,22 @@ fn compile(model: &ModelProto, name: &str, input: usize) -> Result<Arc<TypedRunn
             bail!("nothing makes the tensor '{missing}'");
         }
         let mut model = parsed.model;
-        let mut fact = model.input_fact(input)?.clone();
+        let mut fact = model.input_fact(0)?.clone();
         fact.shape.set_dim(0, 1.to_dim());
-        model.set_input_fact(input, fact)?;
+        model.set_input_fact(0, fact)?;
         model.into_optimized()?.into_runnable()
     };
-    plan().map_err(|error| tract_error(name, &error))
+    guarded(plan).map_err(|error| tract_error(name, &error))
+}
+
+/// tract panics on some files that are wrong in ways nobody thought of; here that is an error like the others.
+fn guarded<T>(work: impl FnOnce() -> TractResult<T>) -> TractResult<T> {
+    // Nothing that `work` leaves half done is used afterwards: it owns what it changes.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        bail!("it panicked: {text}")
+    })
 }
 
 fn apply(affine: &Affine, input: &[f32]) -> Vec<f32> {

@@ -15,7 +15,9 @@ const ERRORS: &[(&str, &[&str])] = &[
     ("dilation", &["'wide' (Conv)", "dilations = [2, 2]", "supported: [1, 1]"]),
     ("dynamic_height", &["'x'", "dynamic dimension 'height'", "export with a fixed size"]),
     ("external", &["'w'", "another file", "save_as_external_data=False"]),
+    ("filled", &["'fill' (ConstantOfShape)", "[16384, 8192]"]),
     ("huge_weight", &["'w'", "too large"]),
+    ("infinite_weight", &["'first' (Conv)", "number 2", "infinities or NaN"]),
     ("large_kernel", &["'first' (Conv)", "7 x 8 window", "6 x 7"]),
     ("made_twice", &["'again' (Relu)", "'y' is made twice"]),
     ("missing_weight", &["'first' (Conv)", "nothing makes its input 'w'", "export it again"]),
@@ -30,6 +32,7 @@ const ERRORS: &[(&str, &[&str])] = &[
     ("second_output", &["'drop' (Dropout)", "'mask'", "evaluation mode"]),
     ("short_weight", &["'w'", "6 elements"]),
     ("softmax_pixels", &["'last' (Softmax)", "axis 1", "pool the picture first"]),
+    ("stride", &["'still' (Conv)", "strides = [0, 1]", "sizes from 1"]),
     ("two_inputs", &["2 inputs", "'x', 'second'"]),
     ("two_outputs", &["2 outputs", "'y', 'z'", "evaluation mode"]),
     ("unknown_domain", &["'odd' (com.example:Conv)", "unknown operator"]),
@@ -79,7 +82,7 @@ fn files_that_are_no_models_are_named() {
 
 #[test]
 fn the_float_engine_refuses_broken_files_too() {
-    for name in ["missing_weight", "two_outputs", "no_maker", "short_weight", "dynamic_height"] {
+    for name in ["missing_weight", "two_outputs", "no_maker", "short_weight", "dynamic_height", "stride", "quantised"] {
         let path = golden("errors").join(format!("{name}.onnx"));
         let message = FloatEngine::from_onnx(&path).expect_err(name).to_string();
         assert!(message.contains(&format!("{name}.onnx")), "{message}");

@@ -80,6 +80,7 @@ const CASES: &[(&str, &[&str])] = &[
     ("transpose_picture", &["Conv", "AveragePool", "Gemm"]),
     ("unchanged", &["Conv"]),
     ("unsqueeze", &["AveragePool", "Gemm"]),
+    ("weights_as_inputs", &["MaxPool", "Gemm"]),
 ];
 
 fn golden(file: &str) -> PathBuf {
@@ -207,4 +208,16 @@ fn the_picture_itself_can_be_an_output() {
         .map(|index| picture[index] * [0.5, 1.5, 2.5][index % 3] + [-0.25, 0.75, 1.75][index % 3])
         .collect();
     assert_close("picture", &run(&graph, graph.input, &picture), &expected);
+}
+
+#[test]
+fn an_engine_can_be_shared_between_threads() {
+    let graph = import_case("conv_classifier");
+    let (picture, expected) = numbers("conv_classifier", &graph);
+    let engine = FloatEngine::new(&graph, &[graph.output]).expect("tract takes the graph");
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| assert_close("thread", &engine.run(&picture).expect("it runs")[0], &expected));
+        }
+    });
 }

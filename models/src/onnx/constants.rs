@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::MOST_FILLED;
 use super::error::ImportError;
 use super::importer::{Entry, Importer};
 use super::node::NodeView;
@@ -107,7 +108,7 @@ fn cast(node: NodeView<'_>, input: &Constant) -> Result<Constant, ImportError> {
 fn constant_of_shape(file: &str, node: NodeView<'_>, sizes: &Constant) -> Result<Constant, ImportError> {
     let sizes = sizes.as_ints().unwrap_or_default();
     let bad = || node.mismatch(format!("it makes a tensor of {sizes:?}"));
-    let count = element_count(sizes).ok_or_else(bad)?;
+    let count = element_count(sizes).filter(|&count| count <= MOST_FILLED).ok_or_else(bad)?;
     let dims = sizes.iter().filter_map(|&size| usize::try_from(size).ok()).collect();
     let value = match node.tensor("value")? {
         Some(tensor) => tensor::read(file, node.name(), tensor)?.data,
@@ -163,7 +164,7 @@ fn concat(node: NodeView<'_>, inputs: &[Option<Rc<Constant>>]) -> Result<Constan
     let mut values = Vec::new();
     for input in inputs.iter().flatten() {
         match (&input.data, input.dims.len()) {
-            (Data::Int(part), 1) => values.extend(part),
+            (Data::Int(part), 1) if part.len() + values.len() <= MOST_FILLED => values.extend(part),
             _ => return Err(not_folded(node)),
         }
     }
@@ -219,7 +220,10 @@ fn arithmetic(node: NodeView<'_>, left: &Constant, right: &Constant) -> Result<C
         });
     }
     let signed: Vec<i64> = dims.iter().map(|&dim| dim as i64).collect();
-    element_count(&signed).ok_or_else(|| node.mismatch(format!("its result {dims:?} is too large")))?;
+    let most = MOST_FILLED.max(left.len()).max(right.len());
+    element_count(&signed)
+        .filter(|&count| count <= most)
+        .ok_or_else(|| node.mismatch(format!("its result {dims:?} is too large")))?;
     let indices = |operand: &[usize]| {
         let own = strides(operand);
         let spread = (0..rank).map(|axis| match (axis + operand.len()).checked_sub(rank) {

@@ -15,6 +15,7 @@ mod elementwise;
 mod error;
 mod export;
 mod importer;
+mod interface;
 mod layout;
 mod node;
 mod pooling;
@@ -28,12 +29,15 @@ use tract_onnx::pb;
 
 pub use error::{ImportError, Place};
 pub use export::{encode, to_onnx, to_onnx_with_outputs};
-pub(crate) use importer::{check_tensors, graph_output, picture_input};
+pub(crate) use interface::{check_float, check_tensors, graph_output, picture_input};
 
 use crate::graph::Graph;
 
 /// No tensor has more elements: 2^28, 1 GiB of floats.
 const MOST_ELEMENTS: usize = 1 << 28;
+
+/// No constant that the file doesn't spell out has more elements: a few bytes must not claim gigabytes.
+const MOST_FILLED: usize = 1 << 20;
 
 /// Imports the ONNX file at `path`.
 ///

@@ -42,12 +42,22 @@ def model(nodes, weights=None, shape=(1, 3, 6, 7), opset=13, output="y", kind=Te
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
+def with_weights_as_inputs(made):
+    """Files before IR version 4 list their weights among the inputs too."""
+    for weight in made.graph.initializer:
+        made.graph.input.insert(0, helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims))
+    made.ir_version = 3
+    return made
+
+
 def nhwc(values):
     return values.transpose(0, 2, 3, 1) if values.ndim == 4 else values
 
 
-def case(name, nodes, weights=None, shape=(1, 3, 6, 7), nhwc_input=False, nhwc_output=False, **options):
+def case(name, nodes, weights=None, shape=(1, 3, 6, 7), nhwc_input=False, nhwc_output=False, old=False, **options):
     made = model(nodes, weights, shape, **options)
+    if old:
+        made = with_weights_as_inputs(made)
     data = made.SerializeToString()
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     fixed = [1 if isinstance(size, str) else size for size in shape]
@@ -213,6 +223,8 @@ def dense():
 
 
 def shapes():
+    case("weights_as_inputs", [node("GlobalMaxPool", ["x"], "p"), node("Flatten", ["p"], "f"),
+                               node("Gemm", ["f", "w", "b"], "y")], {"w": random(3, 5), "b": random(5)}, opset=8, old=True)
     small = (1, 3, 2, 4)
     weights = {"w": random(24, 5)}
     gemm = node("Gemm", ["f", "w"], "y")
@@ -270,6 +282,9 @@ def errors():
     dequantise = helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"], "dequantise")
     refuse("quantised", model([quantise, dequantise], {"s": np.float32(1), "z": np.uint8(0)}))
     refuse("dilation", model([helper.make_node("Conv", ["x", "w"], ["y"], "wide", dilations=[2, 2])], w))
+    refuse("stride", model([helper.make_node("Conv", ["x", "w"], ["y"], "still", strides=[0, 1])], w))
+    refuse("infinite_weight", model([conv], {"w": np.full((2, 3, 1, 1), np.inf, np.float32)}))
+    refuse("filled", model([helper.make_node("ConstantOfShape", ["s"], ["w"], "fill"), conv], {"s": ints(1 << 14, 1 << 13)}))
     refuse("batch", model([conv], w, shape=(4, 3, 6, 7)))
     refuse("rank", model([conv], w, shape=(3, 6, 7)))
     refuse("bytes_input", model([conv], w, kind=TensorProto.UINT8))
