@@ -106,7 +106,9 @@ impl<'a> LabelIndex<'a> {
                 }
             }
         }
-        bail!("'{folder}' is no label; folders are named by a label line, its first word (the class id) or one of its names")
+        bail!(
+            "'{folder}' is no label; folders are named by a label line, its first word (the class id) or one of its names"
+        )
     }
 
     /// The class of an id.

@@ -170,7 +170,8 @@ mod tests {
     #[test]
     fn every_truncation_of_every_format_is_an_error() {
         let picture: DynamicImage =
-            image::RgbImage::from_fn(9, 9, |x, y| image::Rgb([(x * y * 3) as u8, (x * 20) as u8, (y * 25) as u8])).into();
+            image::RgbImage::from_fn(9, 9, |x, y| image::Rgb([(x * y * 3) as u8, (x * 20) as u8, (y * 25) as u8]))
+                .into();
         for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Bmp, ImageFormat::WebP] {
             let bytes = encode(format, &picture);
             assert!(RgbPicture::decode(&bytes).is_ok(), "{format:?}");

@@ -11,6 +11,7 @@ const BOTTOM: f64 = 190.0;
 const INNER_HEIGHT: f64 = 440.0;
 
 /// A bar with its name.
+#[cfg(any(feature = "tract", test))]
 pub(crate) struct Bar {
     /// Written below it.
     pub(crate) name: String,
@@ -29,6 +30,7 @@ pub(crate) struct Span {
 }
 
 /// Bars side by side, one a step.
+#[cfg(any(feature = "tract", test))]
 pub(crate) fn bars(title: &str, unit: &str, bars: &[Bar]) -> String {
     let largest = bars.iter().map(|bar| bar.value).fold(1.0, f64::max);
     let names: Vec<&str> = bars.iter().map(|bar| bar.name.as_str()).collect();
@@ -68,7 +70,8 @@ impl Drawing {
         for tick in ticks(largest) {
             let y = drawing.y(tick);
             let right = WIDTH - RIGHT;
-            drawing.push(format_args!("<line x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{right}\" y2=\"{y:.1}\" stroke=\"#ddd\"/>"));
+            drawing
+                .push(format_args!("<line x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{right}\" y2=\"{y:.1}\" stroke=\"#ddd\"/>"));
             drawing.text((LEFT - 8.0, y + 4.0), "text-anchor=\"end\"", &format!("{tick} {unit}"));
         }
         let size = (column * 0.9).clamp(4.0, 11.0);
@@ -151,7 +154,8 @@ mod tests {
 
     #[test]
     fn a_bar_has_its_height_and_its_name_is_escaped() {
-        let drawing = bars("t", "dB", &[Bar { name: "a<b".into(), value: 20.0 }, Bar { name: "c".into(), value: 40.0 }]);
+        let drawing =
+            bars("t", "dB", &[Bar { name: "a<b".into(), value: 20.0 }, Bar { name: "c".into(), value: 40.0 }]);
         assert!(drawing.contains("height=\"220.0\"") && drawing.contains("height=\"440.0\""), "{drawing}");
         assert!(drawing.contains("a&lt;b") && !drawing.contains("a<b"));
     }

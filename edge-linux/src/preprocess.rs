@@ -71,9 +71,7 @@ impl PreprocessArgs {
         }
         let mut chosen = match &self.preset {
             Some(name) => Preprocessing::preset(name).ok_or_else(|| anyhow!("there is no preset {name}"))?,
-            None => {
-                Preprocessing { order: ColourOrder::Rgb, resize: Resize::Stretch, mean: [0.0; 3], scale: [1.0; 3] }
-            }
+            None => Preprocessing { order: ColourOrder::Rgb, resize: Resize::Stretch, mean: [0.0; 3], scale: [1.0; 3] },
         };
         if let Some(order) = self.order {
             chosen.order = match order {
@@ -199,7 +197,10 @@ impl Preprocessor {
     pub(crate) fn read(&self, path: &Path) -> Result<Vec<u8>> {
         self.pixels(&RgbPicture::read(path)?).map_err(|error| {
             let Size { width, height } = self.size;
-            file_error(path, format_args!("cannot become a picture of {width} x {height}: {error}; choose another --resize"))
+            file_error(
+                path,
+                format_args!("cannot become a picture of {width} x {height}: {error}; choose another --resize"),
+            )
         })
     }
 }

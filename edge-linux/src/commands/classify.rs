@@ -13,7 +13,7 @@ use tinception_core::model::Checksum;
 
 use crate::engine::{self, Engine, Network, OpenOptions, Scores, StepHash, Worker};
 use crate::labels::Labels;
-use crate::output::{BAD_INPUT, file_error, json, report_error, write_file};
+use crate::output::{BAD_INPUT, check_writable, file_error, json, report_error, write_file};
 use crate::parallel;
 use crate::preprocess::PreprocessArgs;
 
@@ -102,6 +102,9 @@ enum Entry<'a> {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
+    if let Some(path) = &args.dump_input {
+        check_writable(path)?;
+    }
     let network = open(args)?;
     if args.hash_steps && network.engine() != Engine::Core {
         return Err(file_error(&args.model, "--hash-steps hashes the steps of .tin files; leave it out"));
@@ -114,9 +117,12 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
         None => Labels::new(network.labels().into_iter()),
     };
     let threads = usize::from(args.threads);
-    let results = parallel::map(&args.images, threads, || network.worker(), |worker, path| {
-        classify(args, &*network, &mut **worker, &labels, path)
-    });
+    let results = parallel::map(
+        &args.images,
+        threads,
+        || network.worker(),
+        |worker, path| classify(args, &*network, &mut **worker, &labels, path),
+    );
     let failed = results.iter().any(Result::is_err);
     let model = args.model.display().to_string();
     let mut entries = Vec::new();
@@ -179,7 +185,10 @@ pub(crate) fn check_labels(labels: &Labels, scores: &Scores, file: &Path) -> Res
     if labels.is_empty() || found == needed {
         return Ok(());
     }
-    Err(file_error(file, format_args!("has {found} labels, and the network has {needed} classes; give one line a class")))
+    Err(file_error(
+        file,
+        format_args!("has {found} labels, and the network has {needed} classes; give one line a class"),
+    ))
 }
 
 /// What `--dump-input` writes.

@@ -158,7 +158,8 @@ fn step_report(index: usize, step: &Step<'_>) -> StepReport {
         second_input: step.second_input.as_ref().map(tensor_report),
         output: tensor_report(&step.output),
         macs: step.macs(),
-        parameter_bytes: layout.map_or(0, |layout| parameter_bytes(&layout)),
+        // The channel table has four i32 for each entry.
+        parameter_bytes: layout.map_or(0, |layout| layout.weights + 16 * layout.table),
     }
 }
 

@@ -37,6 +37,12 @@ impl CoreNetwork {
         let preprocessor = Preprocessor::new(Preprocessing::from_record(record), input.shape, path)?;
         Ok(Self { model, table, preprocessor })
     }
+
+    /// The model.
+    #[cfg(feature = "tract")]
+    pub(crate) fn model(&self) -> &Model<'static> {
+        &self.model
+    }
 }
 
 impl Network for CoreNetwork {
@@ -81,7 +87,9 @@ impl CoreWorker<'_> {
         let real = |value: i32| f64::from(quant.scale) * (f64::from(value) - f64::from(quant.zero_point));
         let scores = Scores::from_logits(logits.iter().map(real).collect());
         Ok(match session.probabilities() {
-            Some(values) => Scores { probabilities: values.iter().map(|value| f64::from(value) / ONE).collect(), ..scores },
+            Some(values) => {
+                Scores { probabilities: values.iter().map(|value| f64::from(value) / ONE).collect(), ..scores }
+            }
             None => scores,
         })
     }

@@ -11,7 +11,9 @@ use clap::ValueEnum;
 use tinception_core::model::Checksum;
 use tinception_models::preprocess::Preprocessing;
 
-use self::core::CoreNetwork;
+pub(crate) use self::core::CoreNetwork;
+#[cfg(feature = "tract")]
+pub(crate) use self::tract::graph;
 use crate::output::file_error;
 use crate::preprocess::{PreprocessArgs, Preprocessor};
 use crate::tin;
@@ -48,7 +50,10 @@ impl Engine {
             Some(asked) if asked != found => {
                 let (kind, other) = if found == Self::Core { (".tin", ".onnx") } else { (".onnx", ".tin") };
                 let asked = asked.name();
-                Err(file_error(path, format_args!("--engine {asked} runs {other} files, not {kind}; leave --engine out")))
+                Err(file_error(
+                    path,
+                    format_args!("--engine {asked} runs {other} files, not {kind}; leave --engine out"),
+                ))
             }
             _ => Ok(found),
         }
@@ -138,7 +143,9 @@ pub(crate) struct OpenOptions {
 pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Box<dyn Network>> {
     match Engine::for_file(path, options.engine)? {
         Engine::Core if options.preprocess.is_empty() => Ok(Box::new(CoreNetwork::open(path, options.checksum)?)),
-        Engine::Core => Err(file_error(path, "a .tin file holds its own preprocessing; leave --preset and the like out")),
+        Engine::Core => {
+            Err(file_error(path, "a .tin file holds its own preprocessing; leave --preset and the like out"))
+        }
         Engine::Tract if options.checksum == Checksum::Skip => {
             Err(file_error(path, "only .tin files have a checksum; leave --skip-checksum out"))
         }

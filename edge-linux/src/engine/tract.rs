@@ -4,7 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use tinception_models::float::FloatEngine;
+use tinception_models::graph::Graph;
 use tinception_models::preprocess::Preprocessing;
+use tinception_models::{onnx, passes};
 
 use super::{Engine, Network, Scores, StepHash, Worker};
 use crate::output::file_error;
@@ -53,18 +55,29 @@ impl Network for TractNetwork {
     }
 }
 
+/// The network in `path` as the compiler wants it.
+pub(crate) fn graph(path: &Path) -> Result<Graph> {
+    let mut graph = onnx::import(path)?;
+    passes::optimise(&mut graph).with_context(|| path.display().to_string())?;
+    Ok(graph)
+}
+
 struct TractWorker<'a>(&'a TractNetwork);
 
 impl Worker for TractWorker<'_> {
     fn classify(&mut self, pixels: &[u8]) -> Result<Scores> {
         let TractNetwork { engine, preprocessor, file } = self.0;
         let outputs = engine.run(&preprocessor.settings.to_float(pixels))?;
-        let values: Vec<f64> = outputs.first().with_context(|| format!("{file}: the network gave no scores"))?
+        let values: Vec<f64> = outputs
+            .first()
+            .with_context(|| format!("{file}: the network gave no scores"))?
             .iter()
             .map(|value| f64::from(*value))
             .collect();
         if values.is_empty() || values.iter().any(|value| !value.is_finite()) {
-            anyhow::bail!("{file}: the network's scores are not finite numbers; check its weights and the preprocessing");
+            anyhow::bail!(
+                "{file}: the network's scores are not finite numbers; check its weights and the preprocessing"
+            );
         }
         Ok(if is_distribution(&values) {
             Scores { probabilities: values, logits: None }
