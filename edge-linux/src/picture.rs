@@ -50,9 +50,14 @@ impl RgbPicture {
         let Some(format) = format else {
             return Err("not a JPEG, PNG, BMP or WebP picture, or its first bytes are damaged; convert it".into());
         };
-        // The JPEG decoder fills up with grey what a cut file lacks.
-        if format == ImageFormat::Jpeg && !is_complete_jpeg(bytes) {
-            return Err("the JPEG file is truncated; copy it again".into());
+        // These decoders fill up with grey what a cut file lacks, or don't look at its end.
+        let complete = match format {
+            ImageFormat::Jpeg => is_complete_jpeg(bytes),
+            ImageFormat::WebP => is_complete_riff(bytes),
+            _ => true,
+        };
+        if !complete {
+            return Err("the picture is truncated; copy it again".into());
         }
         let damaged =
             |error: image::ImageError| format!("the picture is truncated or damaged ({error}); copy it again");
@@ -117,6 +122,12 @@ fn is_complete_jpeg(bytes: &[u8]) -> bool {
             }
         }
     }
+}
+
+/// Whether a RIFF file, as WebP is, has the length that its header says.
+fn is_complete_riff(bytes: &[u8]) -> bool {
+    let length = bytes.get(4..).and_then(<[u8]>::first_chunk).map(|length| u32::from_le_bytes(*length));
+    length.is_some_and(|length| bytes.len() as u64 >= 8 + u64::from(length))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ mod tract;
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use clap::ValueEnum;
 use tinception_core::model::Checksum;
 use tinception_models::preprocess::Preprocessing;
@@ -163,7 +163,8 @@ pub(crate) fn open_float(path: &Path, settings: Preprocessing) -> Result<Box<dyn
 /// Refuses: the engine isn't built in.
 #[cfg(not(feature = "tract"))]
 pub(crate) fn open_float(path: &Path, _: Preprocessing) -> Result<Box<dyn Network>> {
-    Err(require_tract(path).err().unwrap_or_else(|| anyhow!("tract is missing")))
+    require_tract(path)?;
+    anyhow::bail!("tract is missing")
 }
 
 /// Whether this program can read .onnx files at all.
