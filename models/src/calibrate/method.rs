@@ -99,7 +99,9 @@ mod tests {
         let (_, chosen) = Method::MeanSquaredError.range(&histogram);
         let error = |largest: f32| -> f64 {
             let quant = parameters(0.0, largest);
-            let real = |x: f32| quant.scale * f32::from(i16::from(quantize(f64::from(x), quant)) - i16::from(quant.zero_point));
+            let real = |x: f32| {
+                quant.scale * f32::from(i16::from(quantize(f64::from(x), quant)) - i16::from(quant.zero_point))
+            };
             values.iter().map(|x| f64::from(real(*x) - x).powi(2)).sum()
         };
         // The measured error of the choice is within 2 % of the best of a fine grid.

@@ -64,7 +64,9 @@ pub enum CompileError {
         node: String,
     },
     /// A layer needs more scratch than a file may ask for.
-    #[error("node '{node}' needs {needed} bytes of scratch for one patch, and at most {SCRATCH_LIMIT} are allowed: give it fewer channels or a smaller kernel")]
+    #[error(
+        "node '{node}' needs {needed} bytes of scratch for one patch, and at most {SCRATCH_LIMIT} are allowed: give it fewer channels or a smaller kernel"
+    )]
     Scratch {
         /// The node.
         node: String,
@@ -82,7 +84,9 @@ pub enum CompileError {
         classes: usize,
     },
     /// The preprocessing gives another number of channels than the network takes.
-    #[error("the preprocessing gives {given} channels, but the network's input '{input}' takes {taken}: choose another colour order")]
+    #[error(
+        "the preprocessing gives {given} channels, but the network's input '{input}' takes {taken}: choose another colour order"
+    )]
     InputChannels {
         /// Channels of the colour order.
         given: usize,

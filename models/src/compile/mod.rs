@@ -109,7 +109,8 @@ fn input_range(preprocessing: &Preprocessing, graph: &Graph) -> (f32, f32) {
 fn provenance(calibration: &Calibration, options: &Options) -> String {
     let correction = if options.bias_correction { "biases corrected" } else { "biases as they were" };
     let summary = format!("{} pictures, {}, {correction}", calibration.samples(), options.method.name());
-    let own = [("tool".to_owned(), format!("tinception {}", env!("CARGO_PKG_VERSION"))), ("calibration".to_owned(), summary)];
+    let own =
+        [("tool".to_owned(), format!("tinception {}", env!("CARGO_PKG_VERSION"))), ("calibration".to_owned(), summary)];
     let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let lines = options.provenance.iter().chain(&own);
     lines.map(|(key, value)| format!("{}: {}\n", one_line(key), one_line(value))).collect()

@@ -34,13 +34,18 @@ pub fn emit(program: &Program, plan: &Plan) -> Result<Writer, CompileError> {
         return Err(too_large("activations above 4 GiB or weights above 2 GiB"));
     }
     let mut writer = Writer::new();
-    writer.tensors = program.tensors.iter().zip(&plan.locations).map(|(tensor, location)| tensor::Tensor {
-        offset: location.offset as u32,
-        shape: tensor.shape,
-        pixel_stride: location.pixel_stride,
-        data_type: tensor.data_type,
-        quant: tensor.quant,
-    }).collect();
+    writer.tensors = program
+        .tensors
+        .iter()
+        .zip(&plan.locations)
+        .map(|(tensor, location)| tensor::Tensor {
+            offset: location.offset as u32,
+            shape: tensor.shape,
+            pixel_stride: location.pixel_stride,
+            data_type: tensor.data_type,
+            quant: tensor.quant,
+        })
+        .collect();
     writer.input = program.input as u16;
     writer.logits = program.logits as u16;
     writer.probabilities = program.probabilities.map(|tensor| tensor as u16);

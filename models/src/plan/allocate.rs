@@ -30,8 +30,11 @@ pub fn lower_bound(buffers: &[Buffer]) -> u64 {
     buffers.iter().map(|buffer| needed_at(buffer.first)).max().unwrap_or(0)
 }
 
+/// What buffers are sorted by: largest first, then by the second.
+type SortKey = (Reverse<u64>, Reverse<u64>);
+
 /// Orders that are tried before the shuffled ones.
-const ORDERS: [fn(&Buffer) -> (Reverse<u64>, Reverse<u64>); 4] = [
+const ORDERS: [fn(&Buffer) -> SortKey; 4] = [
     |b| (Reverse(b.size), Reverse((b.last - b.first) as u64)),
     |b| (Reverse((b.last - b.first) as u64), Reverse(b.size)),
     |b| (Reverse(b.size * (b.last - b.first + 1) as u64), Reverse(b.size)),
@@ -133,7 +136,8 @@ mod tests {
             let offsets = allocate(&buffers);
             assert_eq!(offsets, allocate(&buffers), "the same every time");
             for (a, b) in (0..buffers.len()).flat_map(|a| (0..a).map(move |b| (a, b))) {
-                let together = (0..30).any(|t| [a, b].iter().all(|i| (buffers[*i].first..=buffers[*i].last).contains(&t)));
+                let together =
+                    (0..30).any(|t| [a, b].iter().all(|i| (buffers[*i].first..=buffers[*i].last).contains(&t)));
                 let (end_a, end_b) = (offsets[a] + buffers[a].size, offsets[b] + buffers[b].size);
                 let bytes_shared = end_a.min(end_b) > offsets[a].max(offsets[b]);
                 assert!(!(together && bytes_shared), "{:?} and {:?}", buffers[a], buffers[b]);

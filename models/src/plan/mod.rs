@@ -74,11 +74,8 @@ fn position(program: &Program, tensor: TensorId) -> Position {
 /// Size and times of the buffer of a root.
 fn buffer(program: &Program, positions: &[Position], root: TensorId) -> Buffer {
     let last_step = program.steps.len().saturating_sub(1);
-    let mut buffer = Buffer {
-        size: program.tensors[root].size().next_multiple_of(ALIGNMENT as u64),
-        first: usize::MAX,
-        last: 0,
-    };
+    let mut buffer =
+        Buffer { size: program.tensors[root].size().next_multiple_of(ALIGNMENT as u64), first: usize::MAX, last: 0 };
     let mut used_at = |step: usize| {
         buffer.first = buffer.first.min(step);
         buffer.last = buffer.last.max(step);

@@ -152,7 +152,9 @@ impl<'a> Lowering<'a> {
                 return self.convolution(node, source, input, dense.clamp);
             }
             Op::MaxPool(window) => (Operator::MaxPool(*window), Clamp::NONE),
-            Op::AveragePool(pool) => (average(pool, shape(input), shape(output), ratio).ok_or_else(too_far)?, pool.clamp),
+            Op::AveragePool(pool) => {
+                (average(pool, shape(input), shape(output), ratio).ok_or_else(too_far)?, pool.clamp)
+            }
             Op::Lrn(lrn) => {
                 let table = tables::lrn(lrn, shape(input).channels, quant(input), quant(output));
                 let table = table.ok_or_else(|| CompileError::LrnTable { node: node.name.clone() })?;

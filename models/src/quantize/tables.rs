@@ -86,7 +86,7 @@ mod tests {
     fn an_lrn_table_covers_every_sum() {
         let caffe = Lrn { size: 5, alpha: 1e-4, beta: 0.75, bias: 1.0 };
         let table = lrn(&caffe, 64, QUANT, QUANT).unwrap();
-        assert_eq!((table.index_shift, table.entries.len()), (7, (5 * 255 * 255 >> 7) + 1));
+        assert_eq!((table.index_shift, table.entries.len()), (7, ((5 * 255 * 255) >> 7) + 1));
         // The factors start just below 1, so 2^15 is the largest power that fits.
         assert_eq!(table.shift, 16);
         for sum in [0_u32, 127, 128, 20_000, 325_125] {
