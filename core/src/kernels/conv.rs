@@ -139,6 +139,8 @@ pub fn run<B: Backend>(
             patch_stride: packed,
             pixels: 0,
             depth: layout.padded_depth,
+            runs: 1,
+            run_stride: 0,
             weights,
             table,
             outputs: layout.group_outputs,
