@@ -22,8 +22,8 @@ impl Vnni {
     /// The backend, where the processor and the operating system have its instructions.
     #[must_use]
     pub fn detect() -> Option<Self> {
-        let present = has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") && has!("avx512vnni");
-        present.then_some(Self { detected: () })
+        let features = [has!("avx512f"), has!("avx512bw"), has!("avx512dq"), has!("avx512vl"), has!("avx512vnni")];
+        features.iter().all(|present| *present).then_some(Self { detected: () })
     }
 }
 
