@@ -88,6 +88,13 @@ impl Histogram {
         negative.chain(self.positive.bins())
     }
 
+    /// The mean of the squares.
+    #[must_use]
+    pub fn mean_square(&self) -> f64 {
+        let square = |(from, to, count): (f64, f64, u64)| ((from + to) / 2.0).powi(2) * count as f64;
+        self.bins().map(square).sum::<f64>() / self.total().max(1) as f64
+    }
+
     /// The range that holds all but a share of `(1 - kept) / 2` of the values at each end; zero included. Values are
     /// taken as spread evenly over their bins.
     #[must_use]

@@ -38,27 +38,30 @@ impl Method {
         Self::ALL.into_iter().find(|method| method.name() == name)
     }
 
-    /// The range to cover, zero included.
+    /// The range to cover, zero included. `curve` is what the network makes of a value before the error counts, the
+    /// identity as a rule; [`Method::MeanSquaredError`] alone looks at it.
     #[must_use]
-    pub fn range(self, histogram: &Histogram) -> (f32, f32) {
+    pub fn range(self, histogram: &Histogram, curve: &dyn Fn(f64) -> f64) -> (f32, f32) {
         match self {
             Self::MinMax => histogram.range(),
             Self::Percentile => histogram.percentile(KEPT),
-            Self::MeanSquaredError => least_error(histogram),
+            Self::MeanSquaredError => least_error(histogram, curve),
         }
     }
 }
 
-/// Steps of the search in each direction.
-const STEPS: u32 = 100;
+/// Each end of the range is tried at this share of the one before...
+const STEP: f32 = 0.97;
+/// ...so many times: down to a twentieth of what was seen.
+const STEPS: i32 = 100;
 
 /// Cuts both ends by the same share first, then each end alone.
-fn least_error(histogram: &Histogram) -> (f32, f32) {
+fn least_error(histogram: &Histogram, curve: &dyn Fn(f64) -> f64) -> (f32, f32) {
     let (least, largest) = histogram.range();
     let bins: Vec<(f64, f64)> = histogram.bins().map(|(from, to, count)| ((from + to) / 2.0, count as f64)).collect();
-    let shares = || (STEPS / 5..=STEPS).map(|step| step as f32 / STEPS as f32);
+    let shares = || (0..STEPS).map(|step| STEP.powi(step));
     let best = |candidates: &mut dyn Iterator<Item = (f32, f32)>| {
-        let errors = candidates.map(|range| (range, squared_error(&bins, range)));
+        let errors = candidates.map(|range| (range, squared_error(&bins, range, curve)));
         errors.min_by(|(_, a), (_, b)| a.total_cmp(b)).map_or((least, largest), |(range, _)| range)
     };
     let both = best(&mut shares().map(|share| (least * share, largest * share)));
@@ -69,13 +72,13 @@ fn least_error(histogram: &Histogram) -> (f32, f32) {
     best(&mut shares().map(|share| (least * share, upper.1)))
 }
 
-/// Sum of squared errors of int8 over this range.
-fn squared_error(bins: &[(f64, f64)], (least, largest): (f32, f32)) -> f64 {
+/// Sum of squared errors of int8 over this range, behind the curve.
+fn squared_error(bins: &[(f64, f64)], (least, largest): (f32, f32), curve: &dyn Fn(f64) -> f64) -> f64 {
     let quant = parameters(least, largest);
     let (scale, zero_point) = (f64::from(quant.scale), f64::from(quant.zero_point));
     bins.iter()
         .map(|(value, count)| {
-            let error = scale * (f64::from(quantize(*value, quant)) - zero_point) - value;
+            let error = curve(scale * (f64::from(quantize(*value, quant)) - zero_point)) - curve(*value);
             error * error * count
         })
         .sum()
@@ -92,11 +95,11 @@ mod tests {
         values.push(20.0);
         let mut histogram = Histogram::new();
         assert!(histogram.add(&values));
-        assert_eq!(Method::MinMax.range(&histogram), (0.0, 20.0));
-        let (least, percentile) = Method::Percentile.range(&histogram);
+        assert_eq!(Method::MinMax.range(&histogram, &|x| x), (0.0, 20.0));
+        let (least, percentile) = Method::Percentile.range(&histogram, &|x| x);
         assert!(least == 0.0 && (0.98..1.01).contains(&percentile), "{percentile}");
 
-        let (_, chosen) = Method::MeanSquaredError.range(&histogram);
+        let (_, chosen) = Method::MeanSquaredError.range(&histogram, &|x| x);
         let error = |largest: f32| -> f64 {
             let quant = parameters(0.0, largest);
             let real = |x: f32| {

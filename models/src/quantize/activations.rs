@@ -5,7 +5,7 @@ use tinception_core::quant::QuantParams;
 use super::rules::{parameters, quantize};
 use super::sharing;
 use crate::calibrate::{Calibration, Histogram, Method};
-use crate::graph::{Clamp, Graph, Op, ValueId};
+use crate::graph::{Clamp, Graph, Lrn, Op, ValueId};
 
 /// Scale and zero point of every value, by its index.
 ///
@@ -32,7 +32,14 @@ pub fn activations(
         for member in made_in(graph, &representatives, set) {
             histogram.merge(&calibration.get(member).ok_or(member)?.histogram);
         }
-        let (mut least, mut largest) = method.range(&histogram);
+        let normalised = graph.nodes.iter().find_map(|node| match &node.op {
+            Op::Lrn(lrn) if representatives[node.inputs[0].0] == set => Some(lrn),
+            _ => None,
+        });
+        let (mut least, mut largest) = match normalised {
+            Some(lrn) => method.range(&histogram, &normalisation(lrn, histogram.mean_square())),
+            None => method.range(&histogram, &|x| x),
+        };
         if set == input_set {
             let seen = calibration.get(graph.input).ok_or(graph.input)?.histogram.range();
             let (from, to) = input_range.unwrap_or(seen);
@@ -42,6 +49,16 @@ pub fn activations(
     }
     let quant = |set: &ValueId| chosen[set.0].unwrap_or(QuantParams { scale: 1.0, zero_point: 0 });
     Ok(representatives.iter().map(quant).collect())
+}
+
+/// What a local response normalisation makes of a value among neighbours of this mean square. It compresses: small
+/// values keep their errors, large ones hardly matter, so the range that suits its output is narrower than the one that
+/// suits its input.
+fn normalisation(lrn: &Lrn, mean_square: f64) -> impl Fn(f64) -> f64 {
+    let Lrn { size, alpha, beta, bias } = *lrn;
+    let slope = f64::from(alpha) / f64::from(size.max(1));
+    let neighbours = f64::from(size.saturating_sub(1)) * mean_square;
+    move |x| x * (f64::from(bias) + slope * (x * x + neighbours)).powf(-f64::from(beta))
 }
 
 /// The members of a set whose elements are no copies of other members' elements.

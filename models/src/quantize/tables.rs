@@ -87,8 +87,10 @@ mod tests {
         let caffe = Lrn { size: 5, alpha: 1e-4, beta: 0.75, bias: 1.0 };
         let table = lrn(&caffe, 64, QUANT, QUANT).unwrap();
         assert_eq!((table.index_shift, table.entries.len()), (7, ((5 * 255 * 255) >> 7) + 1));
-        // The factors start just below 1, so 2^15 is the largest power that fits.
+        // The factors start just below 1, so 2^16 times the first still fits.
         assert_eq!(table.shift, 16);
+        // round(2^16 (1 + 5e-6 S)^-0.75) in the middle of each bin: S = 63.5 and so on, every 128.
+        assert_eq!([0, 1000, 2540].map(|index| table.entries[index]), [65520, 45215, 31770]);
         for sum in [0_u32, 127, 128, 20_000, 325_125] {
             let exact = (1.0 + 1e-4 / 5.0 * 0.25 * f64::from(sum)).powf(-0.75);
             let entry = f64::from(table.entries[(sum >> 7) as usize]) / 65536.0;

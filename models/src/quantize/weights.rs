@@ -155,3 +155,63 @@ impl Source<'_> {
         means.get(channel % means.len().max(1)).map_or(0.0, |mean| f64::from(*mean))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tinception_core::shape::Padding;
+
+    use super::*;
+
+    const INPUT: QuantParams = QuantParams { scale: 0.1, zero_point: -128 };
+
+    fn source<'a>(weights: &'a [f32], bias: &'a [f32], input_mean: Option<&'a [f32]>) -> Source<'a> {
+        let window = Window::square(1, 1).padded(Padding::NONE);
+        Source { window, groups: 1, channels: (3, bias.len() as u32), weights, bias, input: INPUT, input_mean }
+    }
+
+    #[test]
+    fn a_corrected_bias_keeps_the_mean() {
+        // Weights between two steps, all rounded the same way.
+        let (weights, bias, mean) = ([1.27, 0.0149, 0.0249], [0.3], [2.0, 3.0, 5.0]);
+        let float =
+            f64::from(bias[0]) + weights.iter().zip(mean).map(|(w, x)| f64::from(*w) * f64::from(x)).sum::<f64>();
+        let int8 = |source: Source<'_>| {
+            let conv = source.quantize(0.1).unwrap();
+            let accumulator_scale = source.scales().unwrap()[0];
+            let q = |x: f32| f64::from(x) / 0.1_f64 - 128.0;
+            let sum: f64 = conv.weights.iter().zip(mean).map(|(w, x)| f64::from(*w) * q(x)).sum();
+            (sum + f64::from(conv.bias[0])) * accumulator_scale
+        };
+        let step = 0.1 * 0.01;
+        assert!((int8(source(&weights, &bias, None)) - float).abs() > 10.0 * step);
+        assert!((int8(source(&weights, &bias, Some(&mean))) - float).abs() <= step);
+    }
+
+    #[test]
+    fn blocks_tables_and_the_folded_zero_point() {
+        let weights = [1.27, -0.64, 0.0, 0.0, 2.54, -2.54];
+        let conv = source(&weights, &[0.05, -1.0], None).quantize(0.5).unwrap();
+        assert_eq!(conv.weights, [127, -64, 0, 0, 0, 127, -127, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(conv.weight_sum, [63, 0, 0, 0]);
+        // 0.05 / (0.1 * 0.01) + 128 * 63, and -1 / (0.1 * 0.02).
+        assert_eq!(conv.bias, [50 + 128 * 63, -500, 0, 0]);
+        let rule = |entry: usize| f64::from(conv.multiplier[entry]) / 2_f64.powi(conv.shift[entry]);
+        assert!((rule(0) - 0.1 * 0.01 / 0.5).abs() < 1e-9 && (rule(1) - 0.1 * 0.02 / 0.5).abs() < 1e-9);
+        assert_eq!((conv.multiplier[3], conv.shift[3]), (0, 1));
+    }
+
+    #[test]
+    fn a_bias_never_takes_the_products_room() {
+        let conv = source(&[1e-20, 0.0, 0.0], &[3e6], None).quantize(1e5).unwrap();
+        assert!(i64::from(conv.bias[0]).abs() <= i64::from(i32::MAX) - 16384 * 3);
+        let rule = f64::from(conv.multiplier[0]) / 2_f64.powi(conv.shift[0]);
+        assert!((f64::from(conv.bias[0]) * rule - 30.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn what_has_no_int8_form_is_refused() {
+        assert_eq!(source(&[1.0; 4], &[0.0], None).quantize(1.0), Err(WeightError::Layout));
+        assert_eq!(source(&[f32::NAN; 3], &[0.0], None).quantize(1.0), Err(WeightError::NotFinite));
+        assert_eq!(source(&[1.0; 3], &[0.0], None).quantize(1e-20), Err(WeightError::Ratio));
+    }
+}

@@ -1,0 +1,8 @@
+//! The compiler from the calibrated graph to the file, on small graphs.
+#![cfg(feature = "tract")]
+
+mod file;
+mod graphs;
+mod layers;
+mod memory;
+mod slices;
