@@ -34,11 +34,6 @@ pub struct Gemm<'a> {
     pub pixels: usize,
     /// Elements of a patch before it is packed, a multiple of 4.
     pub depth: usize,
-    /// Runs of `depth / runs` consecutive elements that make a patch, each a multiple of 4: 1, or, for a backend that
-    /// [`reads_runs`](Backend::reads_runs), the rows of the kernel.
-    pub runs: usize,
-    /// Bytes from one run of a patch to the next.
-    pub run_stride: usize,
     /// `[oc/4][depth/4][4 oc][4 k]`.
     pub weights: &'a [i8],
     /// Bias, multiplier, shift and weight sum per channel, padded to a multiple of 4.
@@ -58,16 +53,12 @@ impl Gemm<'_> {
     /// range. Tells whether every shift is at least 33, so that the high half of a product is enough.
     #[must_use]
     pub fn check(&self, element_size: usize, out_length: usize) -> Option<bool> {
-        if self.runs == 0 || !self.depth.is_multiple_of(self.runs) || self.pixels == 0 || self.outputs == 0 {
+        if self.depth == 0 || !self.depth.is_multiple_of(4) || self.pixels == 0 || self.outputs == 0 {
             return None;
         }
-        let run = self.depth.checked_mul(element_size)? / self.runs;
-        if run == 0 || !(self.depth / self.runs).is_multiple_of(4) {
-            return None;
-        }
-        let last_run = (self.runs - 1).checked_mul(self.run_stride)?;
+        let patch = self.depth.checked_mul(element_size)?;
         let last_patch = (self.pixels - 1).checked_mul(self.patch_stride)?;
-        let read = last_patch.checked_add(last_run)?.checked_add(run)?;
+        let read = last_patch.checked_add(patch)?;
         let written = (self.pixels - 1).checked_mul(self.output_stride)?.checked_add(self.outputs)?;
         let channels = self.outputs.checked_next_multiple_of(4)?;
         let weights = channels.checked_mul(self.depth)?;
@@ -92,11 +83,6 @@ pub trait Backend: Copy {
     /// Whether a packed patch is the patch itself, so that patches can be read where they lie in the input.
     fn reads_in_place(self) -> bool {
         true
-    }
-
-    /// Whether a patch may consist of several runs. Packing then works on any number of elements, each on its own.
-    fn reads_runs(self) -> bool {
-        false
     }
 
     /// Packs a patch in place. `slot` has [`packed_size`](Self::packed_size) bytes; the patch lies at its end.
@@ -147,10 +133,6 @@ impl Backend for AnyBackend {
 
     fn reads_in_place(self) -> bool {
         dispatch!(self, backend => backend.reads_in_place())
-    }
-
-    fn reads_runs(self) -> bool {
-        dispatch!(self, backend => backend.reads_runs())
     }
 
     fn pack(self, slot: &mut [i8]) {

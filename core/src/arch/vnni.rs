@@ -32,10 +32,6 @@ impl Backend for Vnni {
         "vnni"
     }
 
-    fn reads_runs(self) -> bool {
-        true
-    }
-
     fn tile_pixels(self) -> usize {
         PIXELS
     }
@@ -131,17 +127,12 @@ unsafe fn pixels<const P: usize, const V: usize>(job: Job<'_>, patches: *const i
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 unsafe fn correction_of(gemm: &Gemm<'_>, patch: *const i8) -> i32 {
     let factor = _mm512_set1_epi8(-128);
-    let length = gemm.depth / gemm.runs;
     let mut sum = _mm512_setzero_si512();
-    for run in 0..gemm.runs {
-        let mut at = 0;
-        while at < length {
-            let mask = u64::MAX >> (64 - (length - at).min(64));
-            // SAFETY: the mask ends at the run's last element.
-            let values = unsafe { _mm512_maskz_loadu_epi8(mask, patch.add(run * gemm.run_stride + at)) };
-            sum = _mm512_dpbusd_epi32(sum, factor, values);
-            at += 64;
-        }
+    for at in (0..gemm.depth).step_by(64) {
+        let mask = u64::MAX >> (64 - (gemm.depth - at).min(64));
+        // SAFETY: the mask ends at the patch's last element.
+        let values = unsafe { _mm512_maskz_loadu_epi8(mask, patch.add(at)) };
+        sum = _mm512_dpbusd_epi32(sum, factor, values);
     }
     _mm512_reduce_add_epi32(sum).wrapping_neg()
 }
@@ -214,31 +205,27 @@ unsafe fn accumulate<const P: usize, const V: usize, const FULL: bool>(
     }
     let mut sums = [[_mm512_setzero_si512(); V]; P];
     let flip = _mm512_set1_epi8(-128);
-    let run_quads = gemm.depth / gemm.runs / 4;
     // SAFETY: the weights have all blocks of `gemm.outputs` channels, each `quad_stride` bytes.
     let mut weights = unsafe { gemm.weights.as_ptr().add(first * gemm.depth) };
-    for run in 0..gemm.runs {
-        // SAFETY: every patch has `runs` runs.
-        let mut patch = unsafe { patches.add(run * gemm.run_stride) };
-        for _ in 0..run_quads {
-            let mut block = [flip; V];
+    let mut patch = patches;
+    for _ in 0..gemm.depth / 4 {
+        let mut block = [flip; V];
+        for v in 0..V {
+            // SAFETY: each start is that of a block that is there.
+            block[v] = unsafe { _mm512_xor_si512(load_block(weights, starts[v]), flip) };
+        }
+        for p in 0..P {
+            // SAFETY: there are `P` patches, and each has four more elements.
+            let four = unsafe { patch.add(p * gemm.patch_stride).cast::<i32>().read_unaligned() };
+            let four = _mm512_set1_epi32(four);
             for v in 0..V {
-                // SAFETY: each start is that of a block that is there.
-                block[v] = unsafe { _mm512_xor_si512(load_block(weights, starts[v]), flip) };
+                sums[p][v] = _mm512_dpbusd_epi32(sums[p][v], block[v], four);
             }
-            for p in 0..P {
-                // SAFETY: there are `P` patches, and the run has four more elements.
-                let four = unsafe { patch.add(p * gemm.patch_stride).cast::<i32>().read_unaligned() };
-                let four = _mm512_set1_epi32(four);
-                for v in 0..V {
-                    sums[p][v] = _mm512_dpbusd_epi32(sums[p][v], block[v], four);
-                }
-            }
-            // SAFETY: at most one past the end of the run and of the first block.
-            unsafe {
-                patch = patch.add(4);
-                weights = weights.add(16);
-            }
+        }
+        // SAFETY: at most one past the end of the patch and of the first block.
+        unsafe {
+            patch = patch.add(4);
+            weights = weights.add(16);
         }
     }
     *result = sums;

@@ -156,28 +156,22 @@ pub fn run_pixels<B: Backend>(
             let (y, x) = (pixel as u32 / shape.width, pixel as u32 % shape.width);
             gather(conv, &layout, input, (y, x), group, patch)
         };
-        by_tiles(backend, layout.padded_depth, range.clone(), scratch, &mut fill, &mut [Product { gemm, out }])?;
+        by_tiles(backend, &gemm, range.clone(), scratch, &mut fill, out)?;
     }
     Some(())
 }
 
-/// A matrix product that waits for its patches, and where its first pixel goes.
-pub(super) struct Product<'a> {
-    pub gemm: Gemm<'a>,
-    pub out: &'a mut [i8],
-}
-
-/// Fills as many patches as fit into `scratch` with `fill(pixel, patch)`, runs all `products` on them, and goes on
-/// until the range is done. All products have the same depth.
-pub(super) fn by_tiles<B: Backend>(
+/// Fills as many patches as fit into `scratch` with `fill(pixel, patch)`, multiplies them as `gemm` says, and goes on
+/// until the range is done.
+fn by_tiles<B: Backend>(
     backend: B,
-    depth: usize,
+    gemm: &Gemm<'_>,
     range: Range<usize>,
     scratch: &mut [i8],
     fill: &mut impl FnMut(usize, &mut [i8]) -> Option<()>,
-    products: &mut [Product<'_>],
+    out: &mut [i8],
 ) -> Option<()> {
-    let packed = backend.packed_size(depth);
+    let packed = backend.packed_size(gemm.depth);
     let tile = match scratch.len() / packed {
         0 => return None,
         fitting if fitting > backend.tile_pixels() => fitting - fitting % backend.tile_pixels(),
@@ -186,27 +180,23 @@ pub(super) fn by_tiles<B: Backend>(
     for first in range.clone().step_by(tile) {
         let pixels = tile.min(range.end - first);
         for (slot, pixel) in scratch.chunks_exact_mut(packed).zip(first..first + pixels) {
-            fill(pixel, slot.get_mut(packed - depth..)?)?;
+            fill(pixel, slot.get_mut(packed - gemm.depth..)?)?;
             backend.pack(slot);
         }
-        for Product { gemm, out } in products.iter_mut() {
-            let out = out.get_mut((first - range.start) * gemm.output_stride..)?;
-            backend.gemm(&Gemm { patches: scratch, patch_stride: packed, pixels, ..*gemm }, out)?;
-        }
+        let out = out.get_mut((first - range.start) * gemm.output_stride..)?;
+        backend.gemm(&Gemm { patches: scratch, patch_stride: packed, pixels, ..*gemm }, out)?;
     }
     Some(())
 }
 
 impl<'a> Conv<'a> {
     /// The matrix product of one group, its patches still missing.
-    pub(super) fn gemm(&self, layout: &Layout, group: usize, output_stride: usize) -> Option<Gemm<'a>> {
+    fn gemm(&self, layout: &Layout, group: usize, output_stride: usize) -> Option<Gemm<'a>> {
         Some(Gemm {
             patches: &[],
             patch_stride: 0,
             pixels: 0,
             depth: layout.padded_depth,
-            runs: 1,
-            run_stride: 0,
             weights: group_weights(self, layout, group)?,
             table: self.table.slice(group * layout.padded_outputs, layout.padded_outputs)?,
             outputs: layout.group_outputs,
