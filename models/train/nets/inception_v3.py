@@ -7,7 +7,8 @@ from torchvision import models
 class InceptionV3(models.Inception3):
     """Inception v3 for 299x299 pictures, 24 million parameters (Szegedy et al. 2015).
 
-    Parameter names are torchvision's, so its files load as they are; inputs smaller than 75x75 vanish on the way.
+    Parameter names are torchvision's, so its files load as they are. Training needs the full size,
+    for the auxiliary classifier; without it 75x75 is the least.
     """
 
     def __init__(self, classes: int = 1000, auxiliary: bool = True) -> None:
