@@ -2,8 +2,8 @@
 
     python3 export.py runs/nano/best.pt --out nano.onnx
 
-The file takes RGB pixels, 0 to 255, as floats in NCHW; it normalises them itself, so nobody has to repeat the training's
-mean and scale. Its answer is checked against PyTorch's before the file gets its name.
+The file takes RGB pixels, 0 to 255, as floats in NCHW; it normalises them itself, so nobody has to repeat the
+training's mean and scale. Its answer is checked against PyTorch's before the file gets its name.
 """
 
 import argparse

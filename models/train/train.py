@@ -36,7 +36,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rate", type=float, default=0.1, help="peak learning rate")
     parser.add_argument("--warm-up", type=float, default=0.05, help="share of the schedule the rate climbs in")
-    parser.add_argument("--cool-down", type=float, default=0.95, help="share of the schedule the rate falls in, at its end")
+    parser.add_argument("--cool-down", type=float, default=0.95, help="share, at the end, in which the rate falls")
     parser.add_argument("--decay", type=float, default=5e-4, help="weight decay")
     parser.add_argument("--average", type=float, default=0.999, help="decay of the weights' moving average")
     parser.add_argument("--smoothing", type=float, default=0.1, help="label smoothing")
