@@ -1,0 +1,68 @@
+"""Top-1 accuracy of a checkpoint or of an exported file on labelled pictures.
+
+    python3 evaluate.py runs/nano/best.pt --data cifar10/test.zip
+
+For the test set: once, when nothing is left to choose.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+
+import checkpoint
+import data
+from train import accuracy
+
+
+def onnx_labels(path: Path) -> list[str]:
+    """The classes that export.py wrote into the file."""
+    properties = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    if "labels" not in properties:
+        raise ValueError(f"{path}: names no classes; export it with export.py")
+    return properties["labels"].split("\n")
+
+
+def onnx_accuracy(path: Path, source: Path) -> tuple[float, int]:
+    """Accuracy of an exported file in ONNX Runtime, and the number of pictures."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    entry = session.get_inputs()[0]
+    pictures = labelled(source, entry.shape[2], onnx_labels(path))
+    right = 0
+    for pixels, target in zip(pictures.pixels.numpy(), pictures.targets.tolist()):
+        image = pixels.transpose(2, 0, 1)[None].astype(np.float32)
+        right += int(session.run(None, {entry.name: image})[0].argmax() == target)
+    return right / len(pictures), len(pictures)
+
+
+def labelled(source: Path, size: int, labels: list[str]) -> data.Pictures:
+    """The pictures of `source`, whose classes must be the network's."""
+    pictures = data.load(source, size)
+    if pictures.labels != labels:
+        raise data.DataError(f"{source}: its classes are not the network's, which are {', '.join(labels)}")
+    return pictures
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Evaluates the file the arguments name."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="a checkpoint, or an .onnx that export.py wrote")
+    parser.add_argument("--data", type=Path, required=True, help="zip or folder with CLASS/NAME.jpg in it")
+    options = parser.parse_args(argv)
+    if options.model.suffix == ".onnx":
+        share, count = onnx_accuracy(options.model, options.data)
+    else:
+        network, spec = checkpoint.load(options.model)
+        pictures = labelled(options.data, spec.size, spec.labels)
+        share, count = accuracy(network, pictures), len(pictures)
+    print(f"{options.model}: top-1 {share:.2%} on {count} pictures of {options.data.name}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (data.DataError, ValueError, OSError) as error:
+        sys.exit(f"evaluate.py: {error}")

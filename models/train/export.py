@@ -1,0 +1,117 @@
+"""Writes a trained network as ONNX: no auxiliary classifiers, batch of one, weights inside the file.
+
+    python3 export.py runs/nano/best.pt --out nano.onnx
+
+The file takes RGB pixels, 0 to 255, as floats in NCHW; it normalises them itself, so nobody has to repeat the
+training's mean and scale. Its answer is checked against PyTorch's before the file gets its name.
+"""
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+import checkpoint
+import data
+from checkpoint import Spec
+
+TOLERANCE = 1e-4
+"""Largest difference from PyTorch that passes, as a share of the largest logit."""
+
+
+class Deployed(nn.Module):
+    """The network as it is used: pixels in, logits out."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.network((pixels - data.MEAN) * data.SCALE)[0]
+
+
+def inline_identities(model: onnx.ModelProto) -> None:
+    """Removes the `Identity` nodes with which the exporter makes equal weights share their bytes."""
+    graph = model.graph
+    sources = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
+    kept = [node for node in graph.node if node.op_type != "Identity"]
+    for node in kept:
+        for index, name in enumerate(node.input):
+            while name in sources:
+                name = sources[name]
+            node.input[index] = name
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def to_onnx(network: nn.Module, spec: Spec, path: Path, opset: int = 13, fold: bool = True) -> None:
+    """Exports `network`, a batch-norm folded into its convolution or kept, and names its classes in the metadata."""
+    deployed = Deployed(network).eval()
+    mode = torch.onnx.TrainingMode.EVAL if fold else torch.onnx.TrainingMode.PRESERVE
+    with warnings.catch_warnings():
+        # Opsets before 18 need PyTorch's first exporter, which says that it is no longer the default.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            deployed,
+            (torch.zeros(1, 3, spec.size, spec.size),),
+            str(path),
+            dynamo=False,
+            training=mode,
+            do_constant_folding=fold,
+            opset_version=opset,
+            input_names=["pixels"],
+            output_names=["logits"],
+        )
+    model = onnx.load(path)
+    inline_identities(model)
+    model.graph.name = spec.net
+    onnx.helper.set_model_props(model, {"labels": "\n".join(spec.labels), "input": "RGB, 0 to 255"})
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def difference(network: nn.Module, spec: Spec, path: Path, pictures: int = 8) -> float:
+    """Largest difference between the file in ONNX Runtime and PyTorch, as a share of the largest logit."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    deployed = Deployed(network).eval()
+    generator = np.random.default_rng(1)
+    worst = 0.0
+    for _ in range(pictures):
+        pixels = generator.integers(0, 256, (1, 3, spec.size, spec.size)).astype(np.float32)
+        with torch.no_grad():
+            expected = deployed(torch.from_numpy(pixels)).numpy()
+        (found,) = session.run(None, {"pixels": pixels})
+        worst = max(worst, float(np.abs(found - expected).max() / np.abs(expected).max()))
+    return worst
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Exports the checkpoint the arguments name."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--opset", type=int, default=13, choices=range(13, 18))
+    parser.add_argument("--keep-batch-norm", action="store_true", help="don't fold it into the convolutions")
+    options = parser.parse_args(argv)
+    network, spec = checkpoint.load(options.checkpoint)
+    partial = options.out.with_suffix(".partial.onnx")
+    to_onnx(network, spec, partial, options.opset, not options.keep_batch_norm)
+    worst = difference(network, spec, partial)
+    if not worst <= TOLERANCE:
+        partial.unlink()
+        raise ValueError(f"{options.out}: differs from PyTorch by {worst:.2e} of the largest logit; not written")
+    partial.replace(options.out)
+    print(f"{options.out}: {options.out.stat().st_size:,} bytes, within {worst:.1e} of PyTorch")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        sys.exit(f"export.py: {error}")

@@ -1,0 +1,192 @@
+"""Tests of the training: `python3 -m unittest` in this folder, about a minute on two cores."""
+
+import os
+import tempfile
+import unittest
+import warnings
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import onnx
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional
+from torchvision import models
+
+import checkpoint
+import data
+import evaluate
+import export
+import train
+from nets import NETS
+from nets.googlenet import GoogLeNet
+from nets.inception_v3 import InceptionV3
+from objective import losses, rate_factor
+
+LABELS = ["blue", "green", "red"]
+
+
+def synthetic(folder: Path, count: int) -> None:
+    """`count` noisy 32x32 pictures in which a brighter channel, the class, shows in a random square."""
+    generator = np.random.default_rng(0)
+    for index in range(count):
+        label = index % 3
+        pixels = generator.integers(0, 160, (32, 32, 3), dtype=np.uint8)
+        top, left = generator.integers(0, 20, 2)
+        pixels[top : top + 12, left : left + 12, 2 - label] += 90
+        path = folder / LABELS[label] / f"{index:04}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+
+
+class Folder(unittest.TestCase):
+    """Tests that need a folder of their own, and a cache that isn't the user's."""
+
+    def setUp(self) -> None:
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.folder = Path(temporary.name)
+        patch = mock.patch.dict(os.environ, XDG_CACHE_HOME=str(self.folder / "cache"))
+        patch.start()
+        self.addCleanup(patch.stop)
+
+
+class Training(Folder):
+    def test_two_epochs_then_export(self) -> None:
+        synthetic(self.folder / "pictures", 360)
+        out = self.folder / "run"
+        common = ["--net", "nano", "--data", str(self.folder / "pictures"), "--out", str(out), "--batch", "16"]
+        log = train.main([*common, "--epochs", "2", "--device", "cpu"])
+        first, second = log["epochs"]
+        self.assertEqual(len(first["losses"]), 3)
+        for before, after in zip(first["losses"], second["losses"]):
+            self.assertLess(after, before)
+        self.assertEqual((log["train_pictures"], log["validation_pictures"]), (324, 36))
+        self.assertIn("<svg", (out / "curves.svg").read_text())
+
+        resumed = train.main([*common, "--epochs", "3", "--device", "cpu", "--resume"])
+        self.assertEqual([epoch["epoch"] for epoch in resumed["epochs"]], [1, 2, 3])
+
+        exported = self.folder / "nano.onnx"
+        export.main([str(out / "best.pt"), "--out", str(exported)])
+        network, spec = checkpoint.load(out / "best.pt")
+        pictures = data.load(self.folder / "pictures", spec.size)
+        share, count = evaluate.onnx_accuracy(exported, self.folder / "pictures")
+        self.assertEqual(count, 360)
+        self.assertEqual(evaluate.onnx_labels(exported), LABELS)
+        self.assertAlmostEqual(share, train.accuracy(network, pictures), delta=1.5 / 360)
+
+    def test_a_teacher_is_followed(self) -> None:
+        synthetic(self.folder / "pictures", 60)
+        common = ["--net", "nano", "--data", str(self.folder / "pictures"), "--device", "cpu", "--epochs", "1"]
+        train.main([*common, "--out", str(self.folder / "teacher")])
+        teacher = str(self.folder / "teacher" / "best.pt")
+        train.main([*common, "--out", str(self.folder / "student"), "--teacher", teacher])
+        self.assertTrue((self.folder / "student" / "best.pt").exists())
+
+
+class Losses(unittest.TestCase):
+    def test_both_auxiliary_losses_count(self) -> None:
+        torch.manual_seed(0)
+        targets = torch.tensor([0, 1, 2, 1])
+        outputs = [torch.randn(4, 3, requires_grad=True) for _ in range(3)]
+        total, parts = losses(outputs, targets, smoothing=0.0)
+        expected = [functional.nll_loss(functional.log_softmax(logits, 1), targets).item() for logits in outputs]
+        self.assertAlmostEqual(total.item(), expected[0] + 0.3 * expected[1] + 0.3 * expected[2], places=5)
+        total.backward()
+        for index, logits in enumerate(outputs):
+            one_hot = functional.one_hot(targets, 3)
+            gradient = (logits.detach().softmax(1) - one_hot) / 4 * (1.0 if index == 0 else 0.3)
+            torch.testing.assert_close(logits.grad, gradient)
+
+    def test_rate(self) -> None:
+        self.assertAlmostEqual(rate_factor(0.05, 0.1, 0.4), 0.5)
+        self.assertEqual(rate_factor(0.3, 0.1, 0.4), 1.0)
+        self.assertAlmostEqual(rate_factor(0.8, 0.1, 0.4), 0.5)
+        self.assertAlmostEqual(rate_factor(1.0, 0.1, 0.4), 0.0)
+
+
+class Networks(unittest.TestCase):
+    def test_every_network_trains_all_its_classifiers(self) -> None:
+        for name, size, count in (("nano", 32, 3), ("book", 32, 3), ("googlenet", 64, 3), ("inception-v3", 299, 2)):
+            with self.subTest(name), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                network = NETS[name].build(7, True)
+                outputs = network.train()(torch.randn(2, 3, size, size))
+                self.assertEqual([tuple(logits.shape) for logits in outputs], [(2, 7)] * count)
+                sum(logits.square().sum() for logits in outputs).backward()
+                self.assertTrue(all(parameter.grad is not None for parameter in network.parameters()))
+                self.assertEqual(len(network.eval()(torch.randn(1, 3, size, size))), 1)
+
+    def test_names_and_shapes_are_torchvisions(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            theirs = models.googlenet(weights=None, aux_logits=True, init_weights=False).state_dict()
+            inception = models.inception_v3(weights=None, init_weights=False).state_dict()
+            self.assertEqual(set(InceptionV3().state_dict()), set(inception))
+        ours = GoogLeNet().state_dict()
+        self.assertEqual(set(ours), set(theirs))
+        different = {name for name in ours if ours[name].shape != theirs[name].shape}
+        five = {name for name in ours if ".branch3.1.conv." in name}
+        self.assertEqual(different, five)
+
+    def test_nano_keeps_its_bounds(self) -> None:
+        network = NETS["nano"].build(10, False).eval()
+        macs, layers = [], [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+        for layer in layers:
+            layer.register_forward_hook(
+                lambda m, _, y: macs.append(m.weight.numel() * (y.shape[2] * y.shape[3] if y.ndim == 4 else 1))
+            )
+        network(torch.zeros(1, 3, 32, 32))
+        stored = sum(m.weight.numel() + 16 * m.weight.shape[0] for m in layers)
+        self.assertLessEqual(sum(macs), 12_500_000)
+        self.assertLessEqual(stored, 100_000 - 8_000)
+
+
+class Pictures(Folder):
+    def test_crops_are_windows_of_the_reflected_picture(self) -> None:
+        pixels = torch.randint(0, 256, (5, 16, 16, 3), dtype=torch.uint8)
+        crops = data.augment(pixels, torch.Generator().manual_seed(3), side=12, shift=2, cutout=0)
+        padded = np.pad(pixels.numpy(), ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
+        for crop, picture in zip(crops.numpy(), padded):
+            windows = [picture[y : y + 12, x : x + 12] for y in range(9) for x in range(9)]
+            self.assertTrue(any((crop == w).all() or (crop == w[:, ::-1]).all() for w in windows))
+
+    def test_parts_are_apart_and_balanced(self) -> None:
+        pictures = data.Pictures(torch.arange(60).reshape(60, 1, 1, 1), torch.arange(60) % 3, LABELS)
+        training, held_out = data.split(pictures, 0.1)
+        self.assertEqual(torch.bincount(held_out.targets).tolist(), [2, 2, 2])
+        everything = torch.cat([training.pixels, held_out.pixels]).flatten().sort().values
+        self.assertEqual(everything.tolist(), list(range(60)))
+
+    def test_bad_sources_are_named(self) -> None:
+        (self.folder / "empty").mkdir()
+        (self.folder / "set" / "cat").mkdir(parents=True)
+        (self.folder / "set" / "cat" / "broken.jpg").write_bytes(b"no picture")
+        cases = {"empty": "no pictures", "set": "cat/broken.jpg", "missing.zip": "neither a folder nor a zip"}
+        for name, expected in cases.items():
+            with self.subTest(name), self.assertRaisesRegex(data.DataError, expected):
+                data.load(self.folder / name, 32)
+
+
+class Export(Folder):
+    def test_every_network_equals_pytorch(self) -> None:
+        for name, size in (("nano", 32), ("book", 32), ("googlenet", 64), ("inception-v3", 96)):
+            for fold in (True, False):
+                with self.subTest(net=name, fold=fold), warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    torch.manual_seed(0)
+                    spec = checkpoint.Spec(name, size, LABELS)
+                    network = spec.build(auxiliary=False)
+                    path = self.folder / "net.onnx"
+                    export.to_onnx(network.eval(), spec, path, fold=fold)
+                    self.assertLess(export.difference(network, spec, path, 2), 1e-4)
+                    operators = {node.op_type for node in onnx.load(path).graph.node}
+                    self.assertEqual("BatchNormalization" in operators, not fold)
+                    self.assertNotIn("Identity", operators)
+
+
+if __name__ == "__main__":
+    unittest.main()
