@@ -78,7 +78,8 @@ impl RgbPicture {
         limits.max_alloc = Some(2 * MOST_BYTES);
         decoder.set_limits(limits).map_err(damaged)?;
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        let mut picture = match if format == ImageFormat::Jpeg { jpeg_pixels(bytes) } else { Jpeg::NotIts } {
+        let jpeg = if format == ImageFormat::Jpeg { jpeg_pixels(bytes) } else { Jpeg::NotIts };
+        let mut picture = match jpeg {
             Jpeg::Decoded(rgb) => rgb.into(),
             Jpeg::Damaged(why) => {
                 return Err(format!("the picture is truncated or damaged ({why}); copy it again"));

@@ -193,7 +193,8 @@ fn plot(model: &Model<'_>, buffers: &[Buffer]) -> String {
     if arena > activations {
         spans.push(Span { name: "scratch".into(), steps: (0, names.len()), bytes: (activations, arena) });
     }
-    let title = format!("Arena: {} bytes of activations, {} of scratch", grouped(activations), arena - activations);
+    let (activation_bytes, scratch) = (grouped(activations), grouped(arena - activations));
+    let title = format!("Arena: {activation_bytes} bytes of activations, {scratch} of scratch");
     plot::spans(&title, &names, arena, &spans)
 }
 

@@ -68,3 +68,56 @@ fn both_engines_see_the_same_pixels() {
     assert_eq!(seen("core.png"), seen("tract.png"));
     assert_eq!(seen("core.png").dimensions(), (16, 16));
 }
+
+#[test]
+fn both_inputs_are_those_pixels() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    prepare(folder);
+    succeeds(folder, QUANTIZE);
+    let picture = "classify {}/calibration/c1_1.png";
+    succeeds(folder, &format!("{picture} --model {{}}/model.tin --dump-input {{}}/int8.raw"));
+    succeeds(folder, &format!("{picture} --model {{}}/model.tin --dump-input {{}}/seen.PNG"));
+    let fields = "--order rgb --mean 128 --std 64 --resize shorter:16";
+    succeeds(folder, &format!("{picture} --model {{}}/model.onnx {fields} --dump-input {{}}/float.raw"));
+    let input = json(&succeeds(folder, "inspect {}/model.tin --json"))["input"].clone();
+    let scale = input["scale"].as_f64().expect("a scale");
+    let zero_point = input["zero_point"].as_i64().expect("a zero point") as f64;
+
+    let pixels = image::open(folder.join("seen.PNG")).expect("a picture").to_rgb8().into_raw();
+    let float = fs::read(folder.join("float.raw")).expect("read");
+    let int8 = fs::read(folder.join("int8.raw")).expect("read");
+    assert_eq!((pixels.len(), float.len(), int8.len()), (768, 4 * 768, 768));
+    for ((pixel, float), int8) in pixels.iter().zip(float.as_chunks::<4>().0).zip(int8) {
+        let real = (f64::from(*pixel) - 128.0) / 64.0;
+        assert!((f64::from(f32::from_le_bytes(*float)) - real).abs() < 1e-6);
+        let quantised = (real / scale + zero_point).clamp(-128.0, 127.0);
+        assert!((f64::from(int8 as i8) - quantised).abs() < 0.501, "{int8} for {real}");
+    }
+}
+
+#[test]
+fn the_memory_map_is_free_of_conflicts_and_fills_the_arena() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    prepare(folder);
+    succeeds(folder, QUANTIZE);
+    let inspected = json(&succeeds(folder, "inspect {}/model.tin --json"));
+    let buffers = inspected["memory"].as_array().expect("a list");
+    assert_eq!(buffers.len(), 5, "the input, and a buffer for each step: {buffers:?}");
+    let number = |buffer: &Value, key: &str| buffer[key].as_u64().expect("a number");
+    let both = |a: &Value, b: &Value, from: &str, to: &str| {
+        number(a, from).max(number(b, from)) < number(a, to).min(number(b, to))
+    };
+    for (index, a) in buffers.iter().enumerate() {
+        for b in &buffers[..index] {
+            let live = number(a, "first_step").max(number(b, "first_step"))
+                <= number(a, "last_step").min(number(b, "last_step"));
+            assert!(!(live && both(a, b, "start", "end")), "{a} and {b}");
+        }
+    }
+    let end = buffers.iter().map(|buffer| number(buffer, "end")).max().expect("some");
+    assert_eq!(end.next_multiple_of(16), inspected["activation_bytes"]);
+    // 16 x 16 pixels by 3x3x3 weights for 8 channels, then 512 inputs for 10 classes.
+    assert_eq!(inspected["macs"], 16 * 16 * 27 * 8 + 512 * 10);
+}
