@@ -16,7 +16,11 @@ macro_rules! has {
     }};
 }
 
+#[cfg(target_arch = "x86_64")]
+pub mod avx2;
 pub mod scalar;
+#[cfg(test)]
+mod tests;
 #[cfg(target_arch = "x86_64")]
 pub mod vnni;
 
@@ -120,6 +124,9 @@ pub trait Backend: Copy {
 pub enum AnyBackend {
     /// Portable loops.
     Scalar(scalar::Scalar),
+    /// AVX2.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::Avx2),
     /// AVX-512 with VNNI.
     #[cfg(target_arch = "x86_64")]
     Vnni(vnni::Vnni),
@@ -130,6 +137,8 @@ macro_rules! dispatch {
     ($any:expr, $backend:ident => $call:expr) => {
         match $any {
             Self::Scalar($backend) => $call,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2($backend) => $call,
             #[cfg(target_arch = "x86_64")]
             Self::Vnni($backend) => $call,
         }
@@ -175,6 +184,8 @@ pub fn available() -> impl Iterator<Item = AnyBackend> {
     let ladder = [
         #[cfg(target_arch = "x86_64")]
         vnni::Vnni::detect().map(AnyBackend::Vnni),
+        #[cfg(target_arch = "x86_64")]
+        avx2::Avx2::detect().map(AnyBackend::Avx2),
         Some(AnyBackend::Scalar(scalar::Scalar)),
     ];
     ladder.into_iter().flatten()

@@ -24,6 +24,7 @@ impl Backend for Scalar {
     }
 
     fn gemm(self, gemm: &Gemm<'_>, out: &mut [i8]) -> Option<()> {
+        gemm.check(1, out.len())?;
         if gemm.runs != 1 {
             return None;
         }

@@ -79,26 +79,39 @@ unsafe fn product(gemm: &Gemm<'_>, high: bool, out: &mut [i8]) {
     let mut pixel = 0;
     while pixel < gemm.pixels {
         let left = gemm.pixels - pixel;
-        // SAFETY: `left` patches and output pixels follow, and each call takes at most as many.
+        // The last two tiles share what is left.
+        let count = if left >= 2 * PIXELS { PIXELS } else { left.div_ceil(left.div_ceil(PIXELS)) };
+        // SAFETY: `count` patches and output pixels follow.
         unsafe {
             let patches = gemm.patches.as_ptr().add(pixel * gemm.patch_stride);
             let out = out.as_mut_ptr().add(pixel * gemm.output_stride);
-            pixel += match left {
-                14.. => pixels::<14, 2>(job, patches, out),
-                7.. => pixels::<7, 4>(job, patches, out),
-                4.. => pixels::<4, 4>(job, patches, out),
-                _ => pixels::<1, 4>(job, patches, out),
-            };
+            match count {
+                1 => pixels::<1, 4>(job, patches, out),
+                2 => pixels::<2, 4>(job, patches, out),
+                3 => pixels::<3, 4>(job, patches, out),
+                4 => pixels::<4, 2>(job, patches, out),
+                5 => pixels::<5, 2>(job, patches, out),
+                6 => pixels::<6, 2>(job, patches, out),
+                7 => pixels::<7, 2>(job, patches, out),
+                8 => pixels::<8, 2>(job, patches, out),
+                9 => pixels::<9, 2>(job, patches, out),
+                10 => pixels::<10, 2>(job, patches, out),
+                11 => pixels::<11, 2>(job, patches, out),
+                12 => pixels::<12, 2>(job, patches, out),
+                13 => pixels::<13, 2>(job, patches, out),
+                _ => pixels::<PIXELS, 2>(job, patches, out),
+            }
         }
+        pixel += count;
     }
 }
 
-/// All channels of `P` pixels, `V` registers of channels at a time. Returns `P`.
+/// All channels of `P` pixels, `V` registers of channels at a time.
 ///
 /// # Safety
 /// As [`product`], with `P` patches at `patches` and `P` pixels at `out`.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn pixels<const P: usize, const V: usize>(job: Job<'_>, patches: *const i8, out: *mut i8) -> usize {
+unsafe fn pixels<const P: usize, const V: usize>(job: Job<'_>, patches: *const i8, out: *mut i8) {
     let mut corrections = [0_i32; P];
     for (pixel, correction) in corrections.iter_mut().enumerate() {
         // SAFETY: the caller has `P` patches.
@@ -124,7 +137,6 @@ unsafe fn pixels<const P: usize, const V: usize>(job: Job<'_>, patches: *const i
             tile::<P, 1, false>(job, patches, &corrections, first, out);
         }
     }
-    P
 }
 
 /// Minus 128 times the sum of a patch.

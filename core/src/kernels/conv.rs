@@ -3,8 +3,11 @@
 //! A patch is the input under the kernel at one output pixel, its elements in the order of the weights (ky, kx,
 //! channel), the input's zero point where the kernel hangs over the edge, zeros up to the next multiple of 4. As many
 //! patches as fit into the scratch make a tile; the backend multiplies the tile with all output channels. Where a
-//! patch already lies in the input as it is wanted (1x1, stride 1, channels a multiple of 4), nothing is gathered.
+//! patch already lies in the input as it is wanted (1x1, stride 1, channels a multiple of 4), nothing is gathered. For
+//! backends that can put a patch together from the kernel's rows, whole padded rows are copied instead
+//! ([`strip`](super::strip)).
 
+use super::strip::Strip;
 use super::{ChannelTable, Pixels, PixelsMut};
 use crate::arch::scalar::Scalar;
 use crate::arch::{Backend, Gemm};
@@ -122,53 +125,68 @@ pub fn run<B: Backend>(
         return super::depthwise::run(conv, &layout, input, output);
     }
     let in_place = backend.reads_in_place() && reads_in_place(&conv.window, &layout);
+    let strip = Strip::new(backend, conv, &layout, output.shape(), scratch.len());
     let packed = backend.packed_size(layout.padded_depth);
-    let tile = match scratch.len() / packed {
+    if !in_place && strip.is_none() && scratch.len() < packed {
         // Too little scratch for one packed patch: the portable backend takes patches as they are.
-        0 if !backend.reads_in_place() => return run(Scalar, conv, input, output, scratch),
-        0 if !in_place => return None,
-        fitting if fitting > backend.tile_pixels() => fitting - fitting % backend.tile_pixels(),
-        fitting => fitting,
-    };
+        return if backend.reads_in_place() { None } else { run(Scalar, conv, input, output, scratch) };
+    }
     for group in 0..conv.groups {
-        let first_output = group * layout.group_outputs;
-        let weights = group_weights(conv, &layout, group)?;
-        let table = conv.table.slice(group * layout.padded_outputs, layout.padded_outputs)?;
-        let whole = Gemm {
+        let gemm = Gemm {
             patches: &[],
             patch_stride: packed,
             pixels: 0,
             depth: layout.padded_depth,
             runs: 1,
             run_stride: 0,
-            weights,
-            table,
+            weights: group_weights(conv, &layout, group)?,
+            table: conv.table.slice(group * layout.padded_outputs, layout.padded_outputs)?,
             outputs: layout.group_outputs,
             output: conv.output,
             output_stride: output.stride(),
         };
+        let first_output = group * layout.group_outputs;
         if in_place {
             let patches = input.data().get(group * layout.group_inputs..)?;
             let pixels = input.shape().pixels() as usize;
             let out = output.from_pixel_mut(0)?.get_mut(first_output..)?;
-            backend.gemm(&Gemm { patches, patch_stride: input.stride(), pixels, ..whole }, out)?;
-            continue;
+            backend.gemm(&Gemm { patches, patch_stride: input.stride(), pixels, ..gemm }, out)?;
+        } else if let Some(strip) = &strip {
+            strip.run(backend, conv, &layout, (group, gemm), input, output, scratch)?;
+        } else {
+            patches(backend, conv, &layout, (group, gemm), input, output, scratch)?;
         }
-        let Shape { height, width, .. } = output.shape();
-        let pixels = height as usize * width as usize;
-        let mut first = 0;
-        while first < pixels {
-            let count = tile.min(pixels - first);
-            for (slot, pixel) in scratch.chunks_exact_mut(packed).zip(first..first + count) {
-                let (y, x) = ((pixel as u32) / width, (pixel as u32) % width);
-                let patch = slot.get_mut(packed - layout.padded_depth..)?;
-                gather(conv, &layout, input, (y, x), group, patch)?;
-                backend.pack(slot);
-            }
-            let out = output.from_pixel_mut(first)?.get_mut(first_output..)?;
-            backend.gemm(&Gemm { patches: scratch, pixels: count, ..whole }, out)?;
-            first += count;
+    }
+    Some(())
+}
+
+/// One group by way of whole patches: as many as fit into the scratch at a time.
+fn patches<B: Backend>(
+    backend: B,
+    conv: &Conv<'_>,
+    layout: &Layout,
+    (group, gemm): (usize, Gemm<'_>),
+    input: Pixels<'_>,
+    output: &mut PixelsMut<'_>,
+    scratch: &mut [i8],
+) -> Option<()> {
+    let packed = gemm.patch_stride;
+    let tile = match scratch.len() / packed {
+        fitting if fitting > backend.tile_pixels() => fitting - fitting % backend.tile_pixels(),
+        fitting => fitting,
+    };
+    let Shape { height, width, .. } = output.shape();
+    let pixels = height as usize * width as usize;
+    for first in (0..pixels).step_by(tile.max(1)) {
+        let count = tile.min(pixels - first);
+        for (slot, pixel) in scratch.chunks_exact_mut(packed).zip(first..first + count) {
+            let (y, x) = ((pixel as u32) / width, (pixel as u32) % width);
+            let patch = slot.get_mut(packed - layout.padded_depth..)?;
+            gather(conv, layout, input, (y, x), group, patch)?;
+            backend.pack(slot);
         }
+        let out = output.from_pixel_mut(first)?.get_mut(group * layout.group_outputs..)?;
+        backend.gemm(&Gemm { patches: scratch, pixels: count, ..gemm }, out)?;
     }
     Some(())
 }

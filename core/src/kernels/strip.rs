@@ -1,0 +1,160 @@
+//! Convolution by rows: instead of a patch for each pixel, the rows of the input that some output rows need are copied
+//! into scratch, padded on both sides. A patch is then one run of elements in each of as many rows as the kernel has,
+//! neighbouring patches overlap, and every input element is copied once for each band of output rows, not once for each
+//! kernel position.
+//!
+//! A run has to be a multiple of 4. Where it is not, as for three channels, it is read up to the next multiple, and the
+//! weights are copied to the front of the scratch with zeros where it ends.
+
+use super::conv::{Conv, Layout};
+use super::{Pixels, PixelsMut};
+use crate::arch::{Backend, Gemm};
+use crate::shape::Shape;
+
+/// How a convolution's rows lie in the scratch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Strip {
+    /// Elements of a kernel row.
+    run: usize,
+    /// Elements that are read for it: a multiple of 4.
+    padded_run: usize,
+    /// Bytes of the widened weights in front of the rows; 0 where the weights are used as they are.
+    weights: usize,
+    /// Elements of an input row that the windows of an output row read, padding included.
+    elements: usize,
+    /// Bytes of a packed row.
+    row: usize,
+    /// Output rows at a time.
+    band: u32,
+}
+
+impl Strip {
+    /// The strip, or `None` where the backend wants whole patches, they make better tiles, or too few rows fit into
+    /// the scratch.
+    pub(super) fn new<B: Backend>(
+        backend: B,
+        conv: &Conv<'_>,
+        layout: &Layout,
+        output: Shape,
+        scratch: usize,
+    ) -> Option<Self> {
+        let window = &conv.window;
+        if !backend.reads_runs() || window.area() == 1 {
+            return None;
+        }
+        let tile = backend.tile_pixels();
+        if (output.width as usize) < tile && scratch / backend.packed_size(layout.padded_depth) >= tile {
+            return None;
+        }
+        let run = window.kernel_width as usize * layout.group_inputs;
+        let padded_run = run.next_multiple_of(4);
+        let widened = layout.padded_outputs * window.kernel_height as usize * padded_run;
+        let weights = if padded_run == run { 0 } else { widened };
+        let columns = (output.width as usize - 1) * window.stride_width as usize;
+        let elements = columns * layout.group_inputs + padded_run;
+        let row = backend.packed_size(elements);
+        let fitting = u32::try_from(scratch.checked_sub(weights)? / row).unwrap_or(u32::MAX);
+        let band = fitting.checked_sub(window.kernel_height)? / window.stride_height + 1;
+        Some(Self { run, padded_run, weights, elements, row, band })
+    }
+
+    /// Runs one group; `gemm` has its weights and channels.
+    pub(super) fn run<B: Backend>(
+        &self,
+        backend: B,
+        conv: &Conv<'_>,
+        layout: &Layout,
+        (group, gemm): (usize, Gemm<'_>),
+        input: Pixels<'_>,
+        output: &mut PixelsMut<'_>,
+        scratch: &mut [i8],
+    ) -> Option<()> {
+        let window = &conv.window;
+        let Shape { height, width, .. } = output.shape();
+        let first_channel = group * layout.group_inputs;
+        let (widened, scratch) = scratch.split_at_mut_checked(self.weights)?;
+        let weights = if widened.is_empty() {
+            gemm.weights
+        } else {
+            self.widen(layout, gemm.weights, widened)?;
+            &*widened
+        };
+        for first in (0..height).step_by(self.band as usize) {
+            let count = self.band.min(height - first);
+            let rows = (count - 1) * window.stride_height + window.kernel_height;
+            let top = i64::from(first) * i64::from(window.stride_height) - i64::from(window.padding.top);
+            for (y, slot) in (top..top + i64::from(rows)).zip(scratch.chunks_exact_mut(self.row)) {
+                let row = slot.get_mut(self.row - self.elements..)?;
+                copy_row(conv, layout.group_inputs, input, (y, first_channel), row)?;
+                backend.pack(slot);
+            }
+            for y in 0..count {
+                let start = y as usize * window.stride_height as usize * self.row;
+                let pixel = (first + y) as usize * width as usize;
+                let gemm = Gemm {
+                    patches: scratch.get(start..)?,
+                    patch_stride: backend.packed_size(window.stride_width as usize * layout.group_inputs),
+                    pixels: width as usize,
+                    depth: window.kernel_height as usize * self.padded_run,
+                    runs: window.kernel_height as usize,
+                    run_stride: self.row,
+                    weights,
+                    ..gemm
+                };
+                let out = output.from_pixel_mut(pixel)?.get_mut(group * layout.group_outputs..)?;
+                backend.gemm(&gemm, out)?;
+            }
+        }
+        Some(())
+    }
+
+    /// Copies `weights`, `[oc/4][k/4][4 oc][4 k]`, with zeros behind each kernel row.
+    fn widen(&self, layout: &Layout, weights: &[i8], widened: &mut [i8]) -> Option<()> {
+        let rows = layout.depth / self.run;
+        let from = weights.chunks_exact(4 * layout.padded_depth);
+        for (block, from) in widened.chunks_exact_mut(4 * rows * self.padded_run).zip(from) {
+            block.fill(0);
+            for (row, block) in block.chunks_exact_mut(4 * self.padded_run).enumerate() {
+                for at in 0..self.run {
+                    let k = row * self.run + at;
+                    for channel in 0..4 {
+                        *block.get_mut(at / 4 * 16 + channel * 4 + at % 4)? =
+                            *from.get(k / 4 * 16 + channel * 4 + k % 4)?;
+                    }
+                }
+            }
+        }
+        Some(())
+    }
+}
+
+/// Copies `channels` channels from `first_channel` on of input row `y`, with the padding to its left and right, into
+/// `row`; all padding where there is no such row.
+fn copy_row(
+    conv: &Conv<'_>,
+    channels: usize,
+    input: Pixels<'_>,
+    (y, first_channel): (i64, usize),
+    row: &mut [i8],
+) -> Option<()> {
+    let shape = input.shape();
+    if !(0..i64::from(shape.height)).contains(&y) {
+        row.fill(conv.input_zero_point);
+        return Some(());
+    }
+    let source = input.from_pixel(y as usize * shape.width as usize)?.get(first_channel..)?;
+    let left = (conv.window.padding.left as usize * channels).min(row.len());
+    let (left, rest) = row.split_at_mut_checked(left)?;
+    let inside = (shape.width as usize * channels).min(rest.len());
+    let (middle, right) = rest.split_at_mut_checked(inside)?;
+    left.fill(conv.input_zero_point);
+    right.fill(conv.input_zero_point);
+    if channels == input.stride() {
+        middle.copy_from_slice(source.get(..middle.len())?);
+    } else {
+        for (to, from) in middle.chunks_exact_mut(channels).zip(source.chunks(input.stride())) {
+            to.copy_from_slice(from.get(..channels)?);
+        }
+    }
+    Some(())
+}
