@@ -4,6 +4,14 @@
 //! the tile looks like inside is the backend's own affair. Every backend gives the same bits as
 //! [`kernels::reference`](crate::kernels::reference).
 
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+mod aarch64;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub mod dotprod;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub mod i8mm;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub mod neon;
 pub mod scalar;
 
 use crate::kernels::ChannelTable;
@@ -68,6 +76,15 @@ pub trait Backend: Copy {
 pub enum AnyBackend {
     /// Portable loops.
     Scalar(scalar::Scalar),
+    /// NEON without dot products.
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    Neon(neon::Neon),
+    /// NEON with SDOT.
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    Dotprod(dotprod::Dotprod),
+    /// NEON with SMMLA.
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    I8mm(i8mm::I8mm),
 }
 
 /// Calls a method of the backend inside.
@@ -75,6 +92,12 @@ macro_rules! dispatch {
     ($any:expr, $backend:ident => $call:expr) => {
         match $any {
             Self::Scalar($backend) => $call,
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            Self::Neon($backend) => $call,
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            Self::Dotprod($backend) => $call,
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            Self::I8mm($backend) => $call,
         }
     };
 }
@@ -111,11 +134,27 @@ impl Backend for AnyBackend {
 
 /// The backends of this machine, best first. The portable one is always there.
 pub fn available() -> impl Iterator<Item = AnyBackend> {
-    [AnyBackend::Scalar(scalar::Scalar)].into_iter()
+    [
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        i8mm::I8mm::detect().map(AnyBackend::I8mm),
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        dotprod::Dotprod::detect().map(AnyBackend::Dotprod),
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        neon::Neon::detect().map(AnyBackend::Neon),
+        Some(AnyBackend::Scalar(scalar::Scalar)),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The best backend of this machine.
 #[must_use]
 pub fn detect() -> AnyBackend {
     available().next().unwrap_or(AnyBackend::Scalar(scalar::Scalar))
+}
+
+/// The backend of this name, if this machine has it.
+#[must_use]
+pub fn by_name(name: &str) -> Option<AnyBackend> {
+    available().find(|backend| backend.name() == name)
 }
