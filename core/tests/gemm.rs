@@ -55,8 +55,8 @@ fn check(random: &mut Random, case: &Case) {
     let (low, high) = (random.between(-128, 127), random.between(-128, 127));
     let output = Output {
         zero_point: random.between(-128, 127) as i8,
-        min: if random.next() % 2 == 0 { -128 } else { low.min(high) as i8 },
-        max: if random.next() % 2 == 0 { 127 } else { low.max(high) as i8 },
+        min: if random.next().is_multiple_of(2) { -128 } else { low.min(high) as i8 },
+        max: if random.next().is_multiple_of(2) { 127 } else { low.max(high) as i8 },
     };
     let output_stride = outputs + random.between(0, 5) as usize;
     let out_size = (pixels - 1) * output_stride + outputs;

@@ -75,7 +75,9 @@ pub(super) fn gemm<K: Kernel<P>, const P: usize>(kernel: K, gemm: &Gemm<'_>, out
 impl Group<'_> {
     /// Runs over all pixels in tiles of `P`. `sums` gets `P` patches, `Q` quads of weights, the depth and `Q` quads of
     /// biases: each patch has `depth` elements, a multiple of 4; quads of weights follow each other, `4 * depth` bytes
-    /// each, and so do biases, 4 each. In the last tile the last patch may occur more than once.
+    /// each, and so do biases, 4 each.
+    ///
+    /// The last tile begins early enough to be whole; of fewer pixels than a tile has, the last fills it.
     #[inline(always)]
     pub(super) fn run<const P: usize, const Q: usize>(
         &self,
@@ -93,53 +95,73 @@ impl Group<'_> {
                 gemm.table.shift.as_ptr().add(self.first),
             )
         };
-        let mut pixel = 0;
-        while pixel < gemm.pixels {
-            let count = (gemm.pixels - pixel).min(P);
-            let patches = core::array::from_fn(|index| {
-                let index = pixel + index.min(count - 1);
-                // SAFETY: `gemm` found all `pixels` patches inside the slice.
-                unsafe { gemm.patches.as_ptr().add(index * gemm.patch_stride) }
-            });
-            let sums = sums(patches, weights, gemm.depth, bias);
+        let last = gemm.pixels - 1;
+        let patch_offsets: [usize; P] = core::array::from_fn(|index| index.min(last) * gemm.patch_stride);
+        let out_offsets: [usize; P] = core::array::from_fn(|index| index.min(last) * gemm.output_stride);
+        for first in (0..gemm.pixels).step_by(P) {
+            let first = first.min(gemm.pixels.saturating_sub(P));
+            // SAFETY: `gemm` found all pixels' patches inside the slice.
+            let patches = unsafe {
+                let patch = gemm.patches.as_ptr().add(first * gemm.patch_stride);
+                patch_offsets.map(|offset| patch.add(offset))
+            };
+            let mut values = sums(patches, weights, gemm.depth, bias);
             // SAFETY: multiplier and shift have the group's `4 * Q` entries.
-            let values = unsafe { requantize(sums, self.high_half, multiplier, shift) };
-            for (index, values) in values.into_iter().enumerate() {
-                if index < count {
-                    // SAFETY: the pixel exists, and `gemm` found its channels inside the slice.
-                    unsafe { bounds.store(values, self.out.add((pixel + index) * gemm.output_stride), channels) };
+            unsafe {
+                if self.high_half {
+                    requantize(&mut values, multiplier, shift);
+                } else {
+                    values = requantize_wide(values, multiplier, shift);
                 }
             }
-            pixel += count;
+            for (values, offset) in values.into_iter().zip(out_offsets) {
+                // SAFETY: `gemm` found all pixels' channels inside the output.
+                unsafe { bounds.store(values, self.out.add(first * gemm.output_stride + offset), channels) };
+            }
         }
     }
 }
 
-/// Requantises a tile, before the zero point, saturated to 32 bits.
+/// Requantises a tile whose shifts are at least [`HIGH_HALF_SHIFT`], before the zero point.
 ///
 /// # Safety
 /// `multiplier` and `shift` have `4 * Q` entries.
 #[inline(always)]
 pub(super) unsafe fn requantize<const P: usize, const Q: usize>(
-    mut sums: [[int32x4_t; Q]; P],
-    high_half: bool,
+    values: &mut [[int32x4_t; Q]; P],
     multiplier: *const i32,
     shift: *const i32,
-) -> [[int32x4_t; Q]; P] {
+) {
     for quad in 0..Q {
         // SAFETY: the pointers have `4 * Q` entries, as the caller says; this target has NEON.
         unsafe {
-            let (multiplier, shift) = (vld1q_s32(multiplier.add(4 * quad)), vld1q_s32(shift.add(4 * quad)));
-            for pixel in &mut sums {
-                pixel[quad] = if high_half {
-                    vrshlq_s32(vqdmulhq_s32(pixel[quad], multiplier), vsubq_s32(vdupq_n_s32(31), shift))
-                } else {
-                    wide(pixel[quad], multiplier, shift)
-                };
+            let multiplier = vld1q_s32(multiplier.add(4 * quad));
+            let right = vsubq_s32(vdupq_n_s32(31), vld1q_s32(shift.add(4 * quad)));
+            for pixel in values.iter_mut() {
+                pixel[quad] = vrshlq_s32(vqdmulhq_s32(pixel[quad], multiplier), right);
             }
         }
     }
-    sums
+}
+
+/// Requantises a tile with any shifts, before the zero point, saturated to 32 bits.
+///
+/// # Safety
+/// `multiplier` and `shift` have `4 * Q` entries.
+#[cold]
+#[inline(never)]
+pub(super) unsafe fn requantize_wide<const P: usize, const Q: usize>(
+    mut values: [[int32x4_t; Q]; P],
+    multiplier: *const i32,
+    shift: *const i32,
+) -> [[int32x4_t; Q]; P] {
+    for pixel in &mut values {
+        for (quad, values) in pixel.iter_mut().enumerate() {
+            // SAFETY: the pointers have `4 * Q` entries, as the caller says; this target has NEON.
+            *values = unsafe { wide(*values, vld1q_s32(multiplier.add(4 * quad)), vld1q_s32(shift.add(4 * quad))) };
+        }
+    }
+    values
 }
 
 /// Requantises four values with products of 64 bits.
@@ -203,14 +225,8 @@ impl Bounds {
     #[inline(always)]
     pub(super) unsafe fn store<const Q: usize>(&self, values: [int32x4_t; Q], out: *mut i8, channels: usize) {
         if channels < 4 * Q {
-            let mut buffer = [[0; 16]; 2];
-            for (index, buffer) in buffer.iter_mut().enumerate().take(Q.div_ceil(4)) {
-                // SAFETY: this part of the buffer has 16 bytes.
-                unsafe { vst1q_s8(buffer.as_mut_ptr(), self.narrow(&values, 4 * index)) };
-            }
-            // SAFETY: `out` has `channels` elements, at most 32; the buffer is apart from it.
-            unsafe { core::ptr::copy_nonoverlapping(buffer.as_flattened().as_ptr(), out, channels) };
-            return;
+            // SAFETY: as the caller says.
+            return unsafe { self.store_some(values, out, channels) };
         }
         for first in (0..Q).step_by(4) {
             let bytes = self.narrow(&values, first);
@@ -228,5 +244,21 @@ impl Bounds {
                 }
             }
         }
+    }
+
+    /// As [`store`](Self::store), where there are fewer channels than values.
+    ///
+    /// # Safety
+    /// `out` is valid for writes of `channels`, `channels <= 4 * Q` and `Q <= 8`.
+    #[cold]
+    #[inline(never)]
+    unsafe fn store_some<const Q: usize>(&self, values: [int32x4_t; Q], out: *mut i8, channels: usize) {
+        let mut buffer = [[0; 16]; 2];
+        for (index, buffer) in buffer.iter_mut().enumerate().take(Q.div_ceil(4)) {
+            // SAFETY: this part of the buffer has 16 bytes.
+            unsafe { vst1q_s8(buffer.as_mut_ptr(), self.narrow(&values, 4 * index)) };
+        }
+        // SAFETY: `out` has `channels` elements, at most 32; the buffer is apart from it.
+        unsafe { core::ptr::copy_nonoverlapping(buffer.as_flattened().as_ptr(), out, channels) };
     }
 }

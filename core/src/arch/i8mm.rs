@@ -216,11 +216,11 @@ sums!(
 #[inline(always)]
 fn low_halves(a: int32x4_t, b: int32x4_t) -> int32x4_t {
     // SAFETY: this target has NEON, and only registers are touched.
-    unsafe { vcombine_s32(vget_low_s32(a), vget_low_s32(b)) }
+    unsafe { vreinterpretq_s32_s64(vzip1q_s64(vreinterpretq_s64_s32(a), vreinterpretq_s64_s32(b))) }
 }
 
 #[inline(always)]
 fn high_halves(a: int32x4_t, b: int32x4_t) -> int32x4_t {
     // SAFETY: this target has NEON, and only registers are touched.
-    unsafe { vcombine_s32(vget_high_s32(a), vget_high_s32(b)) }
+    unsafe { vreinterpretq_s32_s64(vzip2q_s64(vreinterpretq_s64_s32(a), vreinterpretq_s64_s32(b))) }
 }

@@ -193,27 +193,49 @@ pub(super) fn gather(
     let columns = conv.window.columns(x, shape.width);
     let row_size = conv.window.kernel_width as usize * channels;
     let (patch, padding) = patch.split_at_mut_checked(layout.depth)?;
-    padding.fill(0);
+    for zero in padding {
+        *zero = 0;
+    }
+    let first_pixel = rows.start as usize * shape.width as usize + columns.start as usize;
+    let mut source = input.from_pixel(first_pixel)?.get(first_channel..)?;
+    let source_row = shape.width as usize * input.stride();
+    let whole_rows = columns.length == conv.window.kernel_width && channels == input.stride();
     let inside = rows.skipped..rows.skipped + rows.length;
     for (ky, row) in (0..).zip(patch.chunks_exact_mut(row_size)) {
         if columns.length == 0 || !inside.contains(&ky) {
             row.fill(conv.input_zero_point);
             continue;
         }
-        let in_y = (rows.start + ky - rows.skipped) as usize;
-        let first = in_y * shape.width as usize + columns.start as usize;
-        let source = input.from_pixel(first)?.get(first_channel..)?;
-        let (before, rest) = row.split_at_mut_checked(columns.skipped as usize * channels)?;
-        let (middle, after) = rest.split_at_mut_checked(columns.length as usize * channels)?;
-        before.fill(conv.input_zero_point);
-        after.fill(conv.input_zero_point);
-        if channels == input.stride() {
-            middle.copy_from_slice(source.get(..middle.len())?);
+        if whole_rows {
+            copy(row, source.get(..row_size)?);
         } else {
+            let (before, rest) = row.split_at_mut_checked(columns.skipped as usize * channels)?;
+            let (middle, after) = rest.split_at_mut_checked(columns.length as usize * channels)?;
+            before.fill(conv.input_zero_point);
+            after.fill(conv.input_zero_point);
             for (to, from) in middle.chunks_exact_mut(channels).zip(source.chunks(input.stride())) {
-                to.copy_from_slice(from.get(..channels)?);
+                copy(to, from.get(..channels)?);
             }
         }
+        // Behind the last row there is nothing more to read.
+        source = source.get(source_row..).unwrap_or_default();
     }
     Some(())
+}
+
+/// Copies a slice to one of the same length. The rows of a stem's kernel, three channels wide, are short enough for the
+/// call of a library function to cost more than the copy.
+fn copy(to: &mut [i8], from: &[i8]) {
+    if let (16..=32, 16..=32) = (to.len(), from.len())
+        && let (Some(first), Some(last)) = (from.first_chunk::<16>(), from.last_chunk::<16>())
+    {
+        if let Some(to) = to.first_chunk_mut() {
+            *to = *first;
+        }
+        if let Some(to) = to.last_chunk_mut() {
+            *to = *last;
+        }
+    } else {
+        to.copy_from_slice(from);
+    }
 }
