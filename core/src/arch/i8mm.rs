@@ -9,7 +9,8 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 
 use super::aarch64::{self, Group, Kernel};
-use super::{Backend, Gemm, dotprod};
+use super::{Backend, Gemm, PoolWindow, dotprod};
+use crate::kernels::lrn::Lrn;
 
 /// The backend for SMMLA.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +48,14 @@ impl Backend for I8mm {
         let steps = (patch.len() / 4).min(block.len() / 16);
         // SAFETY: both slices have as many steps, and SDOT is there: `self` exists.
         unsafe { dotprod::dot4(patch.as_ptr(), block.as_ptr(), steps) }
+    }
+
+    fn max_pool(self, window: &PoolWindow<'_>, limits: (i8, i8), out: &mut [i8]) -> Option<()> {
+        aarch64::pixels::max_pool(window, limits, out)
+    }
+
+    fn lrn(self, lrn: &Lrn<'_>, original: &[i8], out: &mut [i8]) -> Option<()> {
+        aarch64::pixels::lrn(lrn, original, out)
     }
 }
 

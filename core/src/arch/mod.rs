@@ -15,6 +15,7 @@ pub mod neon;
 pub mod scalar;
 
 use crate::kernels::ChannelTable;
+use crate::kernels::lrn::{self, Lrn};
 use crate::quant::Output;
 
 /// A matrix product with an int8 output: `pixels` patches times all output channels of a group.
@@ -38,6 +39,40 @@ pub struct Gemm<'a> {
     pub output: Output,
     /// Elements from one output pixel to the next.
     pub output_stride: usize,
+}
+
+/// The pixels of a pool's window, clipped to the input.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolWindow<'a> {
+    /// From the window's first pixel on.
+    pub values: &'a [i8],
+    /// Elements from one pixel to the next.
+    pub pixel_stride: usize,
+    /// Elements from one row to the next.
+    pub row_stride: usize,
+    /// Rows, at least 1.
+    pub rows: usize,
+    /// Pixels in each row, at least 1.
+    pub columns: usize,
+}
+
+impl PoolWindow<'_> {
+    /// Largest value of each of `out`'s channels, clamped to `min..=max`.
+    fn max_portable(&self, (min, max): (i8, i8), out: &mut [i8]) -> Option<()> {
+        out.fill(min);
+        for row in 0..self.rows {
+            for column in 0..self.columns {
+                let pixel = self.values.get(row * self.row_stride + column * self.pixel_stride..)?.get(..out.len())?;
+                for (out, value) in out.iter_mut().zip(pixel) {
+                    *out = (*out).max(*value);
+                }
+            }
+        }
+        for out in out {
+            *out = (*out).min(max);
+        }
+        Some(())
+    }
 }
 
 /// An instruction set's inner loops. A value of a type that implements this exists only where its instructions do.
@@ -69,6 +104,16 @@ pub trait Backend: Copy {
 
     /// Sums of one patch, not packed, with one block of four output channels, `[k/4][4 oc][4 k]`, without bias.
     fn dot4(self, patch: &[i8], block: &[i8]) -> [i32; 4];
+
+    /// Largest value of each of `out`'s channels over a window, clamped to the range of `limits`, lower end first.
+    fn max_pool(self, window: &PoolWindow<'_>, limits: (i8, i8), out: &mut [i8]) -> Option<()> {
+        window.max_portable(limits, out)
+    }
+
+    /// Normalises a pixel: `original` has its channels, `out` gets as many.
+    fn lrn(self, lrn: &Lrn<'_>, original: &[i8], out: &mut [i8]) -> Option<()> {
+        lrn::pixel(lrn, original, out)
+    }
 }
 
 /// One of this machine's backends. It dispatches per tile, not per element.
@@ -129,6 +174,14 @@ impl Backend for AnyBackend {
 
     fn dot4(self, patch: &[i8], block: &[i8]) -> [i32; 4] {
         dispatch!(self, backend => backend.dot4(patch, block))
+    }
+
+    fn max_pool(self, window: &PoolWindow<'_>, limits: (i8, i8), out: &mut [i8]) -> Option<()> {
+        dispatch!(self, backend => backend.max_pool(window, limits, out))
+    }
+
+    fn lrn(self, lrn: &Lrn<'_>, original: &[i8], out: &mut [i8]) -> Option<()> {
+        dispatch!(self, backend => backend.lrn(lrn, original, out))
     }
 }
 

@@ -10,7 +10,8 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 
 use super::aarch64::{self, Group, Kernel};
-use super::{Backend, Gemm};
+use super::{Backend, Gemm, PoolWindow};
+use crate::kernels::lrn::Lrn;
 
 /// The backend for NEON alone.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +50,14 @@ impl Backend for Neon {
         // SAFETY: `out` has four elements.
         unsafe { vst1q_s32(out.as_mut_ptr(), sums) };
         out
+    }
+
+    fn max_pool(self, window: &PoolWindow<'_>, limits: (i8, i8), out: &mut [i8]) -> Option<()> {
+        aarch64::pixels::max_pool(window, limits, out)
+    }
+
+    fn lrn(self, lrn: &Lrn<'_>, original: &[i8], out: &mut [i8]) -> Option<()> {
+        aarch64::pixels::lrn(lrn, original, out)
     }
 }
 

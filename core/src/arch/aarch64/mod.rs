@@ -9,6 +9,8 @@
 //! one `SRSHL`. Smaller shifts take a product of 64 bits.
 #![allow(unsafe_code)]
 
+pub(super) mod pixels;
+
 use core::arch::aarch64::*;
 
 use super::Gemm;
