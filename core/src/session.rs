@@ -77,7 +77,7 @@ impl<'a> Values<'a> {
     /// values the lower class comes first.
     pub fn top<'b>(&self, best: &'b mut [Ranked]) -> &'b [Ranked] {
         let mut count = 0;
-        for (class, value) in (0_u16..).zip(self.iter()) {
+        for (class, value) in (0..=u16::MAX).zip(self.iter()) {
             let ahead = best.iter().take(count).take_while(|other| other.value >= value).count();
             let end = best.len().min(count + 1);
             if let Some(moved @ [_, ..]) = best.get_mut(ahead..end) {

@@ -5,6 +5,8 @@
 //! patches as fit into the scratch make a tile; the backend multiplies the tile with all output channels. Where a
 //! patch already lies in the input as it is wanted (1x1, stride 1, channels a multiple of 4), nothing is gathered.
 
+use core::ops::Range;
+
 use super::{ChannelTable, Pixels, PixelsMut};
 use crate::arch::scalar::Scalar;
 use crate::arch::{Backend, Gemm};
@@ -117,58 +119,99 @@ pub fn run<B: Backend>(
     output: &mut PixelsMut<'_>,
     scratch: &mut [i8],
 ) -> Option<()> {
-    let layout = Layout::new(&conv.window, conv.groups, input.shape().channels, output.shape().channels)?;
+    let (shape, stride) = (output.shape(), output.stride());
+    run_pixels(backend, conv, input, shape, 0..shape.pixels() as usize, output.from_pixel_mut(0)?, stride, scratch)
+}
+
+/// Runs a convolution for the output pixels `range` alone, counted in row-major order over an output of `shape`. `out`
+/// begins at the first of them, and they are `stride` elements apart.
+#[allow(clippy::too_many_arguments, reason = "the parts of a tensor that is not all there")]
+pub fn run_pixels<B: Backend>(
+    backend: B,
+    conv: &Conv<'_>,
+    input: Pixels<'_>,
+    shape: Shape,
+    range: Range<usize>,
+    out: &mut [i8],
+    stride: usize,
+    scratch: &mut [i8],
+) -> Option<()> {
+    let layout = Layout::new(&conv.window, conv.groups, input.shape().channels, shape.channels)?;
     if layout.depthwise {
-        return super::depthwise::run(conv, &layout, input, output);
+        return super::depthwise::run_pixels(conv, &layout, input, shape, range, out, stride);
     }
-    let in_place = backend.reads_in_place() && reads_in_place(&conv.window, &layout);
-    let packed = backend.packed_size(layout.padded_depth);
+    if !backend.reads_in_place() && backend.packed_size(layout.padded_depth) > scratch.len() {
+        // Too little for one packed patch: the portable backend takes patches as they are.
+        return run_pixels(Scalar, conv, input, shape, range, out, stride, scratch);
+    }
+    for group in 0..conv.groups {
+        let gemm = conv.gemm(&layout, group, stride)?;
+        let out = out.get_mut(group * layout.group_outputs..)?;
+        if backend.reads_in_place() && reads_in_place(&conv.window, &layout) {
+            let patches = input.from_pixel(range.start)?.get(group * layout.group_inputs..)?;
+            backend.gemm(&Gemm { patches, patch_stride: input.stride(), pixels: range.len(), ..gemm }, out)?;
+            continue;
+        }
+        let mut fill = |pixel: usize, patch: &mut [i8]| {
+            let (y, x) = (pixel as u32 / shape.width, pixel as u32 % shape.width);
+            gather(conv, &layout, input, (y, x), group, patch)
+        };
+        by_tiles(backend, layout.padded_depth, range.clone(), scratch, &mut fill, &mut [Product { gemm, out }])?;
+    }
+    Some(())
+}
+
+/// A matrix product that waits for its patches, and where its first pixel goes.
+pub(super) struct Product<'a> {
+    pub gemm: Gemm<'a>,
+    pub out: &'a mut [i8],
+}
+
+/// Fills as many patches as fit into `scratch` with `fill(pixel, patch)`, runs all `products` on them, and goes on
+/// until the range is done. All products have the same depth.
+pub(super) fn by_tiles<B: Backend>(
+    backend: B,
+    depth: usize,
+    range: Range<usize>,
+    scratch: &mut [i8],
+    fill: &mut impl FnMut(usize, &mut [i8]) -> Option<()>,
+    products: &mut [Product<'_>],
+) -> Option<()> {
+    let packed = backend.packed_size(depth);
     let tile = match scratch.len() / packed {
-        // Too little scratch for one packed patch: the portable backend takes patches as they are.
-        0 if !backend.reads_in_place() => return run(Scalar, conv, input, output, scratch),
-        0 if !in_place => return None,
+        0 => return None,
         fitting if fitting > backend.tile_pixels() => fitting - fitting % backend.tile_pixels(),
         fitting => fitting,
     };
-    for group in 0..conv.groups {
-        let first_output = group * layout.group_outputs;
-        let weights = group_weights(conv, &layout, group)?;
-        let table = conv.table.slice(group * layout.padded_outputs, layout.padded_outputs)?;
-        let whole = Gemm {
-            patches: &[],
-            patch_stride: packed,
-            pixels: 0,
-            depth: layout.padded_depth,
-            weights,
-            table,
-            outputs: layout.group_outputs,
-            output: conv.output,
-            output_stride: output.stride(),
-        };
-        if in_place {
-            let patches = input.data().get(group * layout.group_inputs..)?;
-            let pixels = input.shape().pixels() as usize;
-            let out = output.from_pixel_mut(0)?.get_mut(first_output..)?;
-            backend.gemm(&Gemm { patches, patch_stride: input.stride(), pixels, ..whole }, out)?;
-            continue;
+    for first in range.clone().step_by(tile) {
+        let pixels = tile.min(range.end - first);
+        for (slot, pixel) in scratch.chunks_exact_mut(packed).zip(first..first + pixels) {
+            fill(pixel, slot.get_mut(packed - depth..)?)?;
+            backend.pack(slot);
         }
-        let Shape { height, width, .. } = output.shape();
-        let pixels = height as usize * width as usize;
-        let mut first = 0;
-        while first < pixels {
-            let count = tile.min(pixels - first);
-            for (slot, pixel) in scratch.chunks_exact_mut(packed).zip(first..first + count) {
-                let (y, x) = ((pixel as u32) / width, (pixel as u32) % width);
-                let patch = slot.get_mut(packed - layout.padded_depth..)?;
-                gather(conv, &layout, input, (y, x), group, patch)?;
-                backend.pack(slot);
-            }
-            let out = output.from_pixel_mut(first)?.get_mut(first_output..)?;
-            backend.gemm(&Gemm { patches: scratch, pixels: count, ..whole }, out)?;
-            first += count;
+        for Product { gemm, out } in products.iter_mut() {
+            let out = out.get_mut((first - range.start) * gemm.output_stride..)?;
+            backend.gemm(&Gemm { patches: scratch, patch_stride: packed, pixels, ..*gemm }, out)?;
         }
     }
     Some(())
+}
+
+impl<'a> Conv<'a> {
+    /// The matrix product of one group, its patches still missing.
+    pub(super) fn gemm(&self, layout: &Layout, group: usize, output_stride: usize) -> Option<Gemm<'a>> {
+        Some(Gemm {
+            patches: &[],
+            patch_stride: 0,
+            pixels: 0,
+            depth: layout.padded_depth,
+            weights: group_weights(self, layout, group)?,
+            table: self.table.slice(group * layout.padded_outputs, layout.padded_outputs)?,
+            outputs: layout.group_outputs,
+            output: self.output,
+            output_stride,
+        })
+    }
 }
 
 /// The weights of one group.
