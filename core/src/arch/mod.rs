@@ -14,9 +14,11 @@ pub mod i8mm;
 pub mod neon;
 pub mod scalar;
 
-use crate::kernels::ChannelTable;
+use crate::kernels::conv::{Conv, Layout};
 use crate::kernels::lrn::{self, Lrn};
+use crate::kernels::{ChannelTable, Pixels};
 use crate::quant::Output;
+use crate::shape::{Shape, Window};
 
 /// A matrix product with an int8 output: `pixels` patches times all output channels of a group.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +41,21 @@ pub struct Gemm<'a> {
     pub output: Output,
     /// Elements from one output pixel to the next.
     pub output_stride: usize,
+}
+
+/// Some rows of an output, to be written.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    /// Shape of the whole output.
+    pub shape: Shape,
+    /// The first row.
+    pub first: u32,
+    /// How many there are, at least 1.
+    pub count: u32,
+    /// From the first row's first element on.
+    pub out: &'a mut [i8],
+    /// Elements from one pixel to the next.
+    pub stride: usize,
 }
 
 /// The pixels of a pool's window, clipped to the input.
@@ -104,6 +121,38 @@ pub trait Backend: Copy {
 
     /// Sums of one patch, not packed, with one block of four output channels, `[k/4][4 oc][4 k]`, without bias.
     fn dot4(self, patch: &[i8], block: &[i8]) -> [i32; 4];
+
+    /// Elements that a convolution's weights take once [`prepare`](Self::prepare) has made of them what the backend likes
+    /// best, 0 where that is how they lie in the file.
+    fn prepared_size(self, window: &Window, layout: &Layout) -> usize {
+        let _ = (window, layout);
+        0
+    }
+
+    /// Elements of workspace that a prepared convolution runs with.
+    fn workspace_size(self, window: &Window, layout: &Layout) -> usize {
+        let _ = (window, layout);
+        0
+    }
+
+    /// Prepares the weights of a convolution whose [`prepared_size`](Self::prepared_size) is not 0.
+    fn prepare(self, window: &Window, layout: &Layout, weights: &[i8], prepared: &mut [i16]) -> Option<()> {
+        let _ = (window, layout, weights, prepared);
+        None
+    }
+
+    /// Runs a convolution with prepared weights.
+    fn conv_prepared(
+        self,
+        conv: &Conv<'_>,
+        prepared: &[i16],
+        input: Pixels<'_>,
+        rows: Rows<'_>,
+        workspace: &mut [i16],
+    ) -> Option<()> {
+        let _ = (conv, prepared, input, rows, workspace);
+        None
+    }
 
     /// Largest value of each of `out`'s channels over a window, clamped to the range of `limits`, lower end first.
     fn max_pool(self, window: &PoolWindow<'_>, limits: (i8, i8), out: &mut [i8]) -> Option<()> {
@@ -174,6 +223,29 @@ impl Backend for AnyBackend {
 
     fn dot4(self, patch: &[i8], block: &[i8]) -> [i32; 4] {
         dispatch!(self, backend => backend.dot4(patch, block))
+    }
+
+    fn prepared_size(self, window: &Window, layout: &Layout) -> usize {
+        dispatch!(self, backend => backend.prepared_size(window, layout))
+    }
+
+    fn workspace_size(self, window: &Window, layout: &Layout) -> usize {
+        dispatch!(self, backend => backend.workspace_size(window, layout))
+    }
+
+    fn prepare(self, window: &Window, layout: &Layout, weights: &[i8], prepared: &mut [i16]) -> Option<()> {
+        dispatch!(self, backend => backend.prepare(window, layout, weights, prepared))
+    }
+
+    fn conv_prepared(
+        self,
+        conv: &Conv<'_>,
+        prepared: &[i16],
+        input: Pixels<'_>,
+        rows: Rows<'_>,
+        workspace: &mut [i16],
+    ) -> Option<()> {
+        dispatch!(self, backend => backend.conv_prepared(conv, prepared, input, rows, workspace))
     }
 
     fn max_pool(self, window: &PoolWindow<'_>, limits: (i8, i8), out: &mut [i8]) -> Option<()> {

@@ -10,8 +10,11 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 
 use super::aarch64::{self, Group, Kernel};
-use super::{Backend, Gemm, PoolWindow};
+use super::{Backend, Gemm, PoolWindow, Rows};
+use crate::kernels::Pixels;
+use crate::kernels::conv::{Conv, Layout};
 use crate::kernels::lrn::Lrn;
+use crate::shape::Window;
 
 /// The backend for NEON alone.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +53,29 @@ impl Backend for Neon {
         // SAFETY: `out` has four elements.
         unsafe { vst1q_s32(out.as_mut_ptr(), sums) };
         out
+    }
+
+    fn prepared_size(self, window: &Window, layout: &Layout) -> usize {
+        aarch64::winograd::prepared_size(window, layout)
+    }
+
+    fn workspace_size(self, window: &Window, layout: &Layout) -> usize {
+        aarch64::winograd::workspace_size(window, layout)
+    }
+
+    fn prepare(self, window: &Window, layout: &Layout, weights: &[i8], prepared: &mut [i16]) -> Option<()> {
+        aarch64::winograd::prepare(window, layout, weights, prepared)
+    }
+
+    fn conv_prepared(
+        self,
+        conv: &Conv<'_>,
+        prepared: &[i16],
+        input: Pixels<'_>,
+        rows: Rows<'_>,
+        workspace: &mut [i16],
+    ) -> Option<()> {
+        aarch64::winograd::run(conv, prepared, input, rows, workspace)
     }
 
     fn max_pool(self, window: &PoolWindow<'_>, limits: (i8, i8), out: &mut [i8]) -> Option<()> {

@@ -10,6 +10,7 @@
 #![allow(unsafe_code)]
 
 pub(super) mod pixels;
+pub(super) mod winograd;
 
 use core::arch::aarch64::*;
 
