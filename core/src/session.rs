@@ -77,7 +77,7 @@ impl<'a> Values<'a> {
     /// values the lower class comes first.
     pub fn top<'b>(&self, best: &'b mut [Ranked]) -> &'b [Ranked] {
         let mut count = 0;
-        for (class, value) in (0_u16..).zip(self.iter()) {
+        for (class, value) in (0..=u16::MAX).zip(self.iter()) {
             let ahead = best.iter().take(count).take_while(|other| other.value >= value).count();
             let end = best.len().min(count + 1);
             if let Some(moved @ [_, ..]) = best.get_mut(ahead..end) {
@@ -280,7 +280,7 @@ fn execute(backend: AnyBackend, step: &Step<'_>, arena: &mut [u8], scratch: &mut
     let out = step.output.shape;
     let to_int8 = step.output.data_type == DataType::Int8;
     match &step.operator {
-        Operator::Lrn(parameters) => lrn::run(parameters, &mut in_place(step, arena)?, scratch),
+        Operator::Lrn(parameters) => lrn::run(backend, parameters, &mut in_place(step, arena)?, scratch),
         Operator::Rescale(parameters) => {
             elementwise::rescale(parameters, &mut in_place(step, arena)?);
             Some(())
@@ -307,6 +307,7 @@ fn execute(backend: AnyBackend, step: &Step<'_>, arena: &mut [u8], scratch: &mut
         Operator::MaxPool(window, output) => {
             let (read, write) = read_and_write(arena, &step.input, &step.output)?;
             pool::max(
+                backend,
                 window,
                 (output.min, output.max),
                 pixels(&step.input, read)?,

@@ -1,6 +1,9 @@
 //! The resize against Pillow, and its geometry against torchvision and TensorFlow. `golden/make_pillow.py` made the
 //! data and says how.
 
+// Safe code and millions of pixels: Miri would find nothing, and not come to an end.
+#![cfg(not(miri))]
+
 use tinception_core::image::{Channels, Geometry, Picture, PixelFormat, Resize, Size, resample};
 
 /// The bytes that the script's pictures are made of.

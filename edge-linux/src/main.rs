@@ -1,2 +1,53 @@
-//! x
-fn main() {}
+//! `tinception`: classifies pictures with int8 networks (`.tin`, through tinception-core) and float ones (`.onnx`,
+//! through tract), and compiles the one into the other.
+//!
+//! ```text
+//! picture file -> picture -> preprocess -> engine (core | tract) -> scores -> commands
+//! ```
+//!
+//! Exit codes: 0 where all went well, 1 where a self-test fails, 2 for bad input, with one line on stderr for each.
+
+mod cli;
+mod commands;
+mod engine;
+mod files;
+mod labels;
+mod memory;
+mod output;
+mod parallel;
+mod picture;
+mod plot;
+mod preprocess;
+mod tin;
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let mut out = BufWriter::new(io::stdout().lock());
+    let result = commands::run(&cli.command, &mut out).and_then(|code| {
+        out.flush()?;
+        Ok(code)
+    });
+    match result {
+        Ok(code) => code,
+        // The reader of a pipe has seen enough, as `head` does.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::report_error(&error);
+            output::BAD_INPUT.into()
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let pipe = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| {
+        cause.downcast_ref().is_some_and(pipe)
+            || cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind)
+                == Some(io::ErrorKind::BrokenPipe)
+    })
+}

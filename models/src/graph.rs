@@ -17,7 +17,7 @@ pub struct Graph {
     pub values: Vec<Value>,
     /// Operators, in an order that runs.
     pub nodes: Vec<Node>,
-    /// The picture.
+    /// The picture, as the first layer reads it: after `input_affine`.
     pub input: ValueId,
     /// The scores.
     pub output: ValueId,

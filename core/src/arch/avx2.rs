@@ -210,13 +210,7 @@ unsafe fn widened(bytes: *const i8) -> __m256i {
 /// # Safety
 /// As [`product`]; `out` takes `channels` elements in as many pixels as `sums` has.
 #[target_feature(enable = "avx2")]
-unsafe fn finish(
-    gemm: &Gemm<'_>,
-    high: bool,
-    sums: &[[__m256i; 2]],
-    (first, channels): (usize, usize),
-    out: *mut i8,
-) {
+unsafe fn finish(gemm: &Gemm<'_>, high: bool, sums: &[[__m256i; 2]], (first, channels): (usize, usize), out: *mut i8) {
     let Some(table) = gemm.table.slice(first, channels.next_multiple_of(4)) else { return };
     let (bias, rule) = (load(table.bias), HighRule::new(&table));
     for (pixel, sums) in sums.iter().enumerate() {

@@ -68,9 +68,8 @@ fn check_product(backend: impl Backend, case: Case, random: &mut Random) {
     let bias = random.words(padded, -(1 << 26), 1 << 26);
     let multiplier = random.words(padded, 0, (1 << 31) - 1);
     let shift = random.words(padded, shifts.0, shifts.1);
-    let weight_sum: Vec<i32> = (0..padded)
-        .map(|channel| (0..depth).map(|k| i32::from(weights[weight(channel, k, depth)])).sum())
-        .collect();
+    let weight_sum: Vec<i32> =
+        (0..padded).map(|channel| (0..depth).map(|k| i32::from(weights[weight(channel, k, depth)])).sum()).collect();
     let limits = random.bytes(2, -128, 127);
     let output = Output {
         zero_point: random.between(-128, 127) as i8,

@@ -71,11 +71,7 @@ struct Job<'a> {
 /// The processor has the instructions, and `Gemm::check` holds.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 unsafe fn product(gemm: &Gemm<'_>, high: bool, out: &mut [i8]) {
-    let job = Job {
-        gemm,
-        high,
-        zero_point: _mm512_set1_epi32(i32::from(gemm.output.zero_point)),
-    };
+    let job = Job { gemm, high, zero_point: _mm512_set1_epi32(i32::from(gemm.output.zero_point)) };
     let mut pixel = 0;
     while pixel < gemm.pixels {
         let left = gemm.pixels - pixel;
@@ -400,10 +396,7 @@ unsafe fn dot4(patch: &[i8], block: &[i8]) -> [i32; 4] {
                 _mm512_maskz_loadu_epi32(mask as u16, weights.as_ptr().cast()),
             )
         };
-        let values = _mm512_permutevar_ps(
-            _mm512_castsi512_ps(_mm512_broadcast_i32x4(values)),
-            spread,
-        );
+        let values = _mm512_permutevar_ps(_mm512_castsi512_ps(_mm512_broadcast_i32x4(values)), spread);
         let values = _mm512_castps_si512(values);
         sums = _mm512_dpbusd_epi32(sums, _mm512_xor_si512(weights, flip), values);
         corrections = _mm512_dpbusd_epi32(corrections, flip, values);

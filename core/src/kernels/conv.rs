@@ -7,6 +7,8 @@
 //! backends that can put a patch together from the kernel's rows, whole padded rows are copied instead
 //! ([`strip`](super::strip)).
 
+use core::ops::Range;
+
 use super::strip::Strip;
 use super::{ChannelTable, Pixels, PixelsMut};
 use crate::arch::scalar::Scalar;
@@ -120,75 +122,106 @@ pub fn run<B: Backend>(
     output: &mut PixelsMut<'_>,
     scratch: &mut [i8],
 ) -> Option<()> {
-    let layout = Layout::new(&conv.window, conv.groups, input.shape().channels, output.shape().channels)?;
+    let (shape, stride) = (output.shape(), output.stride());
+    run_pixels(backend, conv, input, shape, 0..shape.pixels() as usize, output.from_pixel_mut(0)?, stride, scratch)
+}
+
+/// Runs a convolution for the output pixels `range` alone, counted in row-major order over an output of `shape`. `out`
+/// begins at the first of them, and they are `stride` elements apart.
+#[allow(clippy::too_many_arguments, reason = "the parts of a tensor that is not all there")]
+pub fn run_pixels<B: Backend>(
+    backend: B,
+    conv: &Conv<'_>,
+    input: Pixels<'_>,
+    shape: Shape,
+    range: Range<usize>,
+    out: &mut [i8],
+    stride: usize,
+    scratch: &mut [i8],
+) -> Option<()> {
+    let layout = Layout::new(&conv.window, conv.groups, input.shape().channels, shape.channels)?;
     if layout.depthwise {
-        return super::depthwise::run(conv, &layout, input, output);
+        return super::depthwise::run_pixels(conv, &layout, input, shape, range, out, stride);
     }
-    let in_place = backend.reads_in_place() && reads_in_place(&conv.window, &layout);
-    let strip = Strip::new(backend, conv, &layout, output.shape(), scratch.len());
-    let packed = backend.packed_size(layout.padded_depth);
-    if !in_place && strip.is_none() && scratch.len() < packed {
-        // Too little scratch for one packed patch: the portable backend takes patches as they are.
-        return if backend.reads_in_place() { None } else { run(Scalar, conv, input, output, scratch) };
+    let strip = Strip::new(backend, conv, &layout, shape, &range, scratch.len());
+    if strip.is_none() && !backend.reads_in_place() && backend.packed_size(layout.padded_depth) > scratch.len() {
+        // Too little for one packed patch: the portable backend takes patches as they are.
+        return run_pixels(Scalar, conv, input, shape, range, out, stride, scratch);
     }
     for group in 0..conv.groups {
-        let gemm = Gemm {
-            patches: &[],
-            patch_stride: packed,
-            pixels: 0,
-            depth: layout.padded_depth,
-            runs: 1,
-            run_stride: 0,
-            weights: group_weights(conv, &layout, group)?,
-            table: conv.table.slice(group * layout.padded_outputs, layout.padded_outputs)?,
-            outputs: layout.group_outputs,
-            output: conv.output,
-            output_stride: output.stride(),
+        let gemm = conv.gemm(&layout, group, stride)?;
+        let out = out.get_mut(group * layout.group_outputs..)?;
+        if backend.reads_in_place() && reads_in_place(&conv.window, &layout) {
+            let patches = input.from_pixel(range.start)?.get(group * layout.group_inputs..)?;
+            backend.gemm(&Gemm { patches, patch_stride: input.stride(), pixels: range.len(), ..gemm }, out)?;
+            continue;
+        }
+        if let Some(strip) = &strip {
+            strip.run(backend, conv, &layout, (group, gemm), input, out, scratch)?;
+            continue;
+        }
+        let mut fill = |pixel: usize, patch: &mut [i8]| {
+            let (y, x) = (pixel as u32 / shape.width, pixel as u32 % shape.width);
+            gather(conv, &layout, input, (y, x), group, patch)
         };
-        let first_output = group * layout.group_outputs;
-        if in_place {
-            let patches = input.data().get(group * layout.group_inputs..)?;
-            let pixels = input.shape().pixels() as usize;
-            let out = output.from_pixel_mut(0)?.get_mut(first_output..)?;
-            backend.gemm(&Gemm { patches, patch_stride: input.stride(), pixels, ..gemm }, out)?;
-        } else if let Some(strip) = &strip {
-            strip.run(backend, conv, &layout, (group, gemm), input, output, scratch)?;
-        } else {
-            patches(backend, conv, &layout, (group, gemm), input, output, scratch)?;
+        by_tiles(backend, layout.padded_depth, range.clone(), scratch, &mut fill, &mut [Product { gemm, out }])?;
+    }
+    Some(())
+}
+
+/// A matrix product that waits for its patches, and where its first pixel goes.
+pub(super) struct Product<'a> {
+    pub gemm: Gemm<'a>,
+    pub out: &'a mut [i8],
+}
+
+/// Fills as many patches as fit into `scratch` with `fill(pixel, patch)`, runs all `products` on them, and goes on
+/// until the range is done. All products have the same depth.
+pub(super) fn by_tiles<B: Backend>(
+    backend: B,
+    depth: usize,
+    range: Range<usize>,
+    scratch: &mut [i8],
+    fill: &mut impl FnMut(usize, &mut [i8]) -> Option<()>,
+    products: &mut [Product<'_>],
+) -> Option<()> {
+    let packed = backend.packed_size(depth);
+    let tile = match scratch.len() / packed {
+        0 => return None,
+        fitting if fitting > backend.tile_pixels() => fitting - fitting % backend.tile_pixels(),
+        fitting => fitting,
+    };
+    for first in range.clone().step_by(tile) {
+        let pixels = tile.min(range.end - first);
+        for (slot, pixel) in scratch.chunks_exact_mut(packed).zip(first..first + pixels) {
+            fill(pixel, slot.get_mut(packed - depth..)?)?;
+            backend.pack(slot);
+        }
+        for Product { gemm, out } in products.iter_mut() {
+            let out = out.get_mut((first - range.start) * gemm.output_stride..)?;
+            backend.gemm(&Gemm { patches: scratch, patch_stride: packed, pixels, ..*gemm }, out)?;
         }
     }
     Some(())
 }
 
-/// One group by way of whole patches: as many as fit into the scratch at a time.
-fn patches<B: Backend>(
-    backend: B,
-    conv: &Conv<'_>,
-    layout: &Layout,
-    (group, gemm): (usize, Gemm<'_>),
-    input: Pixels<'_>,
-    output: &mut PixelsMut<'_>,
-    scratch: &mut [i8],
-) -> Option<()> {
-    let packed = gemm.patch_stride;
-    let tile = match scratch.len() / packed {
-        fitting if fitting > backend.tile_pixels() => fitting - fitting % backend.tile_pixels(),
-        fitting => fitting,
-    };
-    let Shape { height, width, .. } = output.shape();
-    let pixels = height as usize * width as usize;
-    for first in (0..pixels).step_by(tile.max(1)) {
-        let count = tile.min(pixels - first);
-        for (slot, pixel) in scratch.chunks_exact_mut(packed).zip(first..first + count) {
-            let (y, x) = ((pixel as u32) / width, (pixel as u32) % width);
-            let patch = slot.get_mut(packed - layout.padded_depth..)?;
-            gather(conv, layout, input, (y, x), group, patch)?;
-            backend.pack(slot);
-        }
-        let out = output.from_pixel_mut(first)?.get_mut(group * layout.group_outputs..)?;
-        backend.gemm(&Gemm { patches: scratch, pixels: count, ..gemm }, out)?;
+impl<'a> Conv<'a> {
+    /// The matrix product of one group, its patches still missing.
+    pub(super) fn gemm(&self, layout: &Layout, group: usize, output_stride: usize) -> Option<Gemm<'a>> {
+        Some(Gemm {
+            patches: &[],
+            patch_stride: 0,
+            pixels: 0,
+            depth: layout.padded_depth,
+            runs: 1,
+            run_stride: 0,
+            weights: group_weights(self, layout, group)?,
+            table: self.table.slice(group * layout.padded_outputs, layout.padded_outputs)?,
+            outputs: layout.group_outputs,
+            output: self.output,
+            output_stride,
+        })
     }
-    Some(())
 }
 
 /// The weights of one group.
@@ -213,27 +246,49 @@ pub(super) fn gather(
     let columns = conv.window.columns(x, shape.width);
     let row_size = conv.window.kernel_width as usize * channels;
     let (patch, padding) = patch.split_at_mut_checked(layout.depth)?;
-    padding.fill(0);
+    for zero in padding {
+        *zero = 0;
+    }
+    let first_pixel = rows.start as usize * shape.width as usize + columns.start as usize;
+    let mut source = input.from_pixel(first_pixel)?.get(first_channel..)?;
+    let source_row = shape.width as usize * input.stride();
+    let whole_rows = columns.length == conv.window.kernel_width && channels == input.stride();
     let inside = rows.skipped..rows.skipped + rows.length;
     for (ky, row) in (0..).zip(patch.chunks_exact_mut(row_size)) {
         if columns.length == 0 || !inside.contains(&ky) {
             row.fill(conv.input_zero_point);
             continue;
         }
-        let in_y = (rows.start + ky - rows.skipped) as usize;
-        let first = in_y * shape.width as usize + columns.start as usize;
-        let source = input.from_pixel(first)?.get(first_channel..)?;
-        let (before, rest) = row.split_at_mut_checked(columns.skipped as usize * channels)?;
-        let (middle, after) = rest.split_at_mut_checked(columns.length as usize * channels)?;
-        before.fill(conv.input_zero_point);
-        after.fill(conv.input_zero_point);
-        if channels == input.stride() {
-            middle.copy_from_slice(source.get(..middle.len())?);
+        if whole_rows {
+            copy(row, source.get(..row_size)?);
         } else {
+            let (before, rest) = row.split_at_mut_checked(columns.skipped as usize * channels)?;
+            let (middle, after) = rest.split_at_mut_checked(columns.length as usize * channels)?;
+            before.fill(conv.input_zero_point);
+            after.fill(conv.input_zero_point);
             for (to, from) in middle.chunks_exact_mut(channels).zip(source.chunks(input.stride())) {
-                to.copy_from_slice(from.get(..channels)?);
+                copy(to, from.get(..channels)?);
             }
         }
+        // Behind the last row there is nothing more to read.
+        source = source.get(source_row..).unwrap_or_default();
     }
     Some(())
+}
+
+/// Copies a slice to one of the same length. The rows of a stem's kernel, three channels wide, are short enough for the
+/// call of a library function to cost more than the copy.
+fn copy(to: &mut [i8], from: &[i8]) {
+    if let (16..=32, 16..=32) = (to.len(), from.len())
+        && let (Some(first), Some(last)) = (from.first_chunk::<16>(), from.last_chunk::<16>())
+    {
+        if let Some(to) = to.first_chunk_mut() {
+            *to = *first;
+        }
+        if let Some(to) = to.last_chunk_mut() {
+            *to = *last;
+        }
+    } else {
+        to.copy_from_slice(from);
+    }
 }

@@ -2,19 +2,27 @@
 //!
 //! Four channels at a time, so that a few accumulators serve every channel count and no scratch is needed.
 
-use super::conv::{Conv, Layout};
-use super::{Pixels, PixelsMut};
-use crate::quant::Requantize;
+use core::ops::Range;
 
-/// Runs a depthwise convolution with an int8 output.
-pub fn run(conv: &Conv<'_>, layout: &Layout, input: Pixels<'_>, output: &mut PixelsMut<'_>) -> Option<()> {
-    let shape = output.shape();
-    for y in 0..shape.height {
-        for x in 0..shape.width {
-            let pixel = output.pixel_mut(y as usize, x as usize)?;
-            for (quad, out) in pixel.chunks_mut(4).enumerate() {
-                quad_of_channels(conv, layout, input, (y, x), quad * 4, out)?;
-            }
+use super::Pixels;
+use super::conv::{Conv, Layout};
+use crate::quant::Requantize;
+use crate::shape::Shape;
+
+/// Runs a depthwise convolution for the output pixels `range` alone: see [`conv::run_pixels`](super::conv::run_pixels).
+pub fn run_pixels(
+    conv: &Conv<'_>,
+    layout: &Layout,
+    input: Pixels<'_>,
+    shape: Shape,
+    range: Range<usize>,
+    out: &mut [i8],
+    stride: usize,
+) -> Option<()> {
+    for (pixel, out) in range.zip(out.chunks_mut(stride)) {
+        let (y, x) = (pixel as u32 / shape.width, pixel as u32 % shape.width);
+        for (quad, out) in out.get_mut(..shape.channels as usize)?.chunks_mut(4).enumerate() {
+            quad_of_channels(conv, layout, input, (y, x), quad * 4, out)?;
         }
     }
     Some(())

@@ -1,8 +1,8 @@
 //! The operators on int8 tensors, and the plain data they work on.
 //!
 //! Kernels know nothing of files, sessions or instruction sets: they get tensors as [`Pixels`], parameters as small
-//! structs of slices, and the inner loops from a [`Backend`](crate::arch::Backend). [`reference`] has each operator
-//! once more, written to be read; every backend must give its bits.
+//! structs of slices, and the inner loops from a [`Backend`](crate::arch::Backend).
+//! [`reference`](mod@reference) has each operator once more, written to be read; every backend must give its bits.
 //!
 //! A kernel returns `None` where its parameters contradict each other. A verified model never makes that happen, and
 //! so no kernel needs to panic.

@@ -6,13 +6,15 @@
 //! A run has to be a multiple of 4. Where it is not, as for three channels, it is read up to the next multiple, and the
 //! weights are copied to the front of the scratch with zeros where it ends.
 
+use core::ops::Range;
+
+use super::Pixels;
 use super::conv::{Conv, Layout};
-use super::{Pixels, PixelsMut};
 use crate::arch::{Backend, Gemm};
 use crate::shape::Shape;
 
 /// How a convolution's rows lie in the scratch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Strip {
     /// Elements of a kernel row.
     run: usize,
@@ -24,41 +26,49 @@ pub(super) struct Strip {
     elements: usize,
     /// Bytes of a packed row.
     row: usize,
-    /// Output rows at a time.
+    /// Output pixels in a row.
+    width: usize,
+    /// The output rows to compute.
+    rows: Range<u32>,
+    /// How many of them at a time.
     band: u32,
 }
 
 impl Strip {
-    /// The strip, or `None` where the backend wants whole patches, they make better tiles, or too few rows fit into
-    /// the scratch.
+    /// The strip for the output pixels `range` of an output of shape `output`. `None` where the backend wants whole
+    /// patches or they make better tiles, the pixels are not whole rows, or too few rows fit into the scratch.
     pub(super) fn new<B: Backend>(
         backend: B,
         conv: &Conv<'_>,
         layout: &Layout,
         output: Shape,
+        range: &Range<usize>,
         scratch: usize,
     ) -> Option<Self> {
         let window = &conv.window;
-        if !backend.reads_runs() || window.area() == 1 {
+        let width = output.width as usize;
+        let whole_rows = range.start.is_multiple_of(width) && range.end.is_multiple_of(width);
+        if !backend.reads_runs() || window.area() == 1 || !whole_rows {
             return None;
         }
         let tile = backend.tile_pixels();
-        if (output.width as usize) < tile && scratch / backend.packed_size(layout.padded_depth) >= tile {
+        if width < tile && scratch / backend.packed_size(layout.padded_depth) >= tile {
             return None;
         }
         let run = window.kernel_width as usize * layout.group_inputs;
         let padded_run = run.next_multiple_of(4);
         let widened = layout.padded_outputs * window.kernel_height as usize * padded_run;
         let weights = if padded_run == run { 0 } else { widened };
-        let columns = (output.width as usize - 1) * window.stride_width as usize;
+        let columns = (width - 1) * window.stride_width as usize;
         let elements = columns * layout.group_inputs + padded_run;
         let row = backend.packed_size(elements);
         let fitting = u32::try_from(scratch.checked_sub(weights)? / row).unwrap_or(u32::MAX);
         let band = fitting.checked_sub(window.kernel_height)? / window.stride_height + 1;
-        Some(Self { run, padded_run, weights, elements, row, band })
+        let rows = (range.start / width) as u32..(range.end / width) as u32;
+        Some(Self { run, padded_run, weights, elements, row, width, rows, band })
     }
 
-    /// Runs one group; `gemm` has its weights and channels.
+    /// Runs one group; `gemm` has its weights and channels, `out` begins at its first channel of the first pixel.
     pub(super) fn run<B: Backend>(
         &self,
         backend: B,
@@ -66,11 +76,10 @@ impl Strip {
         layout: &Layout,
         (group, gemm): (usize, Gemm<'_>),
         input: Pixels<'_>,
-        output: &mut PixelsMut<'_>,
+        out: &mut [i8],
         scratch: &mut [i8],
     ) -> Option<()> {
         let window = &conv.window;
-        let Shape { height, width, .. } = output.shape();
         let first_channel = group * layout.group_inputs;
         let (widened, scratch) = scratch.split_at_mut_checked(self.weights)?;
         let weights = if widened.is_empty() {
@@ -79,8 +88,8 @@ impl Strip {
             self.widen(layout, gemm.weights, widened)?;
             &*widened
         };
-        for first in (0..height).step_by(self.band as usize) {
-            let count = self.band.min(height - first);
+        for first in self.rows.clone().step_by(self.band as usize) {
+            let count = self.band.min(self.rows.end - first);
             let rows = (count - 1) * window.stride_height + window.kernel_height;
             let top = i64::from(first) * i64::from(window.stride_height) - i64::from(window.padding.top);
             for (y, slot) in (top..top + i64::from(rows)).zip(scratch.chunks_exact_mut(self.row)) {
@@ -90,19 +99,18 @@ impl Strip {
             }
             for y in 0..count {
                 let start = y as usize * window.stride_height as usize * self.row;
-                let pixel = (first + y) as usize * width as usize;
+                let pixel = (first - self.rows.start + y) as usize * self.width;
                 let gemm = Gemm {
                     patches: scratch.get(start..)?,
                     patch_stride: backend.packed_size(window.stride_width as usize * layout.group_inputs),
-                    pixels: width as usize,
+                    pixels: self.width,
                     depth: window.kernel_height as usize * self.padded_run,
                     runs: window.kernel_height as usize,
                     run_stride: self.row,
                     weights,
                     ..gemm
                 };
-                let out = output.from_pixel_mut(pixel)?.get_mut(group * layout.group_outputs..)?;
-                backend.gemm(&gemm, out)?;
+                backend.gemm(&gemm, out.get_mut(pixel * gemm.output_stride..)?)?;
             }
         }
         Some(())

@@ -180,7 +180,8 @@ impl<'a> Model<'a> {
     /// Bytes of RAM a session needs: activations and scratch.
     #[must_use]
     pub const fn arena_size(&self) -> usize {
-        self.activation_size() + self.scratch_size()
+        // Saturates where a hostile file asks for more than a 32-bit machine can address: no arena is that large.
+        self.activation_size().saturating_add(self.scratch_size())
     }
 
     /// How many tensors there are.

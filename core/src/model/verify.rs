@@ -15,6 +15,8 @@ use crate::shape::Window;
 const PRODUCT_LIMIT: i64 = 16384;
 /// Most positions of an average pool's kernel, so that a sum of `q - zero_point` stays within 2^30.
 const POOL_AREA_LIMIT: u64 = 1 << 22;
+/// Most classes, so that a `u16` numbers them.
+const CLASS_LIMIT: u32 = 1 << 16;
 /// Largest value of an entry of the softmax's tables.
 const POWER_LIMIT: u32 = 1 << 30;
 
@@ -52,7 +54,8 @@ fn ends(model: &Model<'_>) -> Result<(), FormatError> {
         return Err(tensor(model.header.input));
     }
     let logits = model.logits().ok_or(tensor(model.header.logits))?;
-    if logits.shape.pixels() != 1 || logits.data_type == DataType::UInt16 {
+    let ranked = logits.shape.pixels() == 1 && logits.shape.channels <= CLASS_LIMIT;
+    if !ranked || logits.data_type == DataType::UInt16 {
         return Err(tensor(model.header.logits));
     }
     if model.header.probabilities != NO_TENSOR {
@@ -101,6 +104,7 @@ fn verify_step(model: &Model<'_>, record: &record::Step, step: &Step<'_>) -> Res
     let (input, output) = (&step.input, &step.output);
     let require = |holds: bool, problem| if holds { Ok(()) } else { Err(problem) };
     require(record.min <= record.max, StepProblem::Requantize)?;
+    require(tables_are_aligned(&record.operator), StepProblem::Data)?;
     require(step.minimum_scratch() <= model.scratch_size(), StepProblem::Scratch)?;
     let same_place = input.offset == output.offset && input.pixel_stride == output.pixel_stride;
     let same_type = input.data_type == DataType::Int8 && output.data_type == DataType::Int8;
@@ -153,6 +157,17 @@ fn verify_step(model: &Model<'_>, record: &record::Step, step: &Step<'_>) -> Res
             let bounded = softmax.whole.iter().chain(softmax.fraction).all(|power| *power <= POWER_LIMIT);
             require(bounded && softmax.whole[0] == POWER_LIMIT && softmax.fraction[0] == POWER_LIMIT, StepProblem::Data)
         }
+    }
+}
+
+/// Whether weights and tables start where the format says, which is stricter than what their elements need.
+fn tables_are_aligned(operator: &record::Operator) -> bool {
+    match operator {
+        record::Operator::Conv(conv) => [conv.weights, conv.channel_table].iter().all(|at| at.is_multiple_of(16)),
+        record::Operator::AveragePool(pool) => pool.divisor_table.is_multiple_of(4),
+        record::Operator::Lrn(lrn) => lrn.table.is_multiple_of(4),
+        record::Operator::Softmax(softmax) => softmax.table.is_multiple_of(4),
+        record::Operator::MaxPool(_) | record::Operator::Add(_) | record::Operator::Rescale(_) => true,
     }
 }
 

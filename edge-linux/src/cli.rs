@@ -1,0 +1,43 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{bench, classify, compare, eval, inspect, quantize, selftest};
+
+/// Classifies pictures with convolutional networks: int8 (.tin) with the same bits on every processor, float (.onnx)
+/// for comparison, and compiles the one into the other.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "Compile a network, then classify a photo with it:\n  \
+        tinception quantize googlenet.onnx --calibration photos/ --labels synset_words.txt \\\n      \
+        --preset caffe-imagenet -o googlenet.tin\n  \
+        tinception classify photo.jpg --model googlenet.tin\n\n\
+        Exit codes: 0 success, 1 a self-test that fails, 2 bad input (one line on stderr for each)."
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Compile a float network (.onnx) into an int8 one (.tin)
+    Quantize(quantize::Args),
+    /// Say what is on pictures
+    Classify(classify::Args),
+    /// Measure a network's accuracy on labelled pictures
+    Eval(eval::Args),
+    /// Compare the int8 network with the float one, layer by layer
+    Compare(compare::Args),
+    /// Show what a .tin file holds: steps, shapes, quantisation, memory map, provenance
+    Inspect(inspect::Args),
+    /// Run a .tin file's self-test on this machine
+    Selftest(selftest::Args),
+    /// Time a network, whole and per step
+    Bench(bench::Args),
+}

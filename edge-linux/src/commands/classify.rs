@@ -1,0 +1,235 @@
+//! `tinception classify`.
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+use tinception_core::image::ColourOrder;
+use tinception_core::model::Checksum;
+
+use crate::engine::{self, Engine, Network, OpenOptions, Scores, StepHash, Worker};
+use crate::labels::Labels;
+use crate::output::{BAD_INPUT, check_writable, file_error, json, report_error, write_file};
+use crate::parallel;
+use crate::preprocess::PreprocessArgs;
+
+/// Arguments of `classify`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Reads JPEG, PNG, BMP and WebP. A photo's EXIF orientation is applied, an alpha channel dropped, 16 bits become 8.\n\
+A picture that cannot be read is reported, the others are classified all the same; the exit code is then 2.\n\n\
+Examples:\n  tinception classify photo.jpg --model googlenet.tin\n  \
+tinception classify *.jpg --model googlenet.onnx --preset caffe-imagenet --labels synset_words.txt --json")]
+pub(crate) struct Args {
+    /// Pictures
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    /// Network: .tin (int8), or .onnx (float; with --preset)
+    #[arg(long, short, value_name = "FILE")]
+    model: PathBuf,
+    /// What runs it; by default what its kind of file needs
+    #[arg(long, value_enum)]
+    engine: Option<Engine>,
+    /// How many classes to show, best first
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    top: u16,
+    /// Pictures classified at the same time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: u16,
+    /// Print one JSON document: a list with an object for each picture
+    #[arg(long)]
+    json: bool,
+    /// Add the CRC-32 of each step's output (.tin)
+    #[arg(long)]
+    hash_steps: bool,
+    /// Load a .tin file whose checksum is wrong, for tests of what lies behind it
+    #[arg(long)]
+    skip_checksum: bool,
+    /// Class names for an .onnx file, one a line
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Write what the network saw of the one picture: its pixels as a picture if FILE ends in .png, else the input
+    /// tensor as it is (NHWC; int8 for .tin, little-endian float32 for .onnx)
+    #[arg(long, value_name = "FILE")]
+    dump_input: Option<PathBuf>,
+    /// How pictures become the input of an .onnx file
+    #[command(flatten, next_help_heading = "Preprocessing of an .onnx file")]
+    preprocess: PreprocessArgs,
+}
+
+/// What is printed about a picture.
+#[derive(Serialize)]
+struct Classified<'a> {
+    file: String,
+    engine: &'static str,
+    model: &'a str,
+    top: Vec<Class>,
+    time_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<Vec<Step>>,
+}
+
+/// A class and its scores.
+#[derive(Serialize)]
+struct Class {
+    class: usize,
+    label: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    probability: f64,
+    logit: Option<f64>,
+}
+
+/// A step and its hash.
+#[derive(Serialize)]
+struct Step {
+    index: usize,
+    name: String,
+    crc32: String,
+}
+
+/// A picture in the JSON document.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Entry<'a> {
+    Classified(Classified<'a>),
+    Failed { file: String, error: String },
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
+    if let Some(path) = &args.dump_input {
+        check_writable(path)?;
+    }
+    let network = open(args)?;
+    if args.hash_steps && network.engine() != Engine::Core {
+        return Err(file_error(&args.model, "--hash-steps hashes the steps of .tin files; leave it out"));
+    }
+    if args.dump_input.is_some() && args.images.len() > 1 {
+        bail!("--dump-input: writes one file; give one picture");
+    }
+    let labels = match &args.labels {
+        Some(path) => Labels::read(path)?,
+        None => Labels::new(network.labels().into_iter()),
+    };
+    let threads = usize::from(args.threads);
+    let results = parallel::map(
+        &args.images,
+        threads,
+        || network.worker(),
+        |worker, path| classify(args, &*network, &mut **worker, &labels, path),
+    );
+    let failed = results.iter().any(Result::is_err);
+    let model = args.model.display().to_string();
+    let mut entries = Vec::new();
+    for (path, result) in args.images.iter().zip(results) {
+        let file = path.display().to_string();
+        match result {
+            Ok((scores, time_ms, steps)) => {
+                let engine = network.engine().name();
+                let steps = args.hash_steps.then_some(steps);
+                let top = scores.top(args.top.into()).into_iter().map(|class| describe(class, &scores, &labels));
+                let classified =
+                    Classified { file, engine, model: &model, top: top.collect(), time_ms, steps: steps.map(numbered) };
+                if !args.json {
+                    print(out, &classified)?;
+                }
+                entries.push(Entry::Classified(classified));
+            }
+            Err(error) => {
+                // What came before this picture comes before its error.
+                out.flush()?;
+                report_error(&error);
+                entries.push(Entry::Failed { file, error: format!("{error:#}") });
+            }
+        }
+    }
+    if args.json {
+        json(out, &entries)?;
+    }
+    Ok(if failed { BAD_INPUT.into() } else { ExitCode::SUCCESS })
+}
+
+fn open(args: &Args) -> Result<Box<dyn Network>> {
+    let checksum = if args.skip_checksum { Checksum::Skip } else { Checksum::Verify };
+    engine::open(&args.model, &OpenOptions { engine: args.engine, preprocess: args.preprocess.clone(), checksum })
+}
+
+/// One picture: its scores, the network's time in milliseconds, its step hashes if they are wanted.
+fn classify(
+    args: &Args,
+    network: &dyn Network,
+    worker: &mut dyn Worker,
+    labels: &Labels,
+    path: &Path,
+) -> Result<(Scores, f64, Vec<StepHash>)> {
+    let pixels = network.preprocessor().read(path)?;
+    if let Some(dump) = &args.dump_input {
+        write_file(dump, &dumped(network, dump, &pixels)?)?;
+    }
+    let start = Instant::now();
+    let (scores, hashes) =
+        if args.hash_steps { worker.classify_hashed(&pixels)? } else { (worker.classify(&pixels)?, Vec::new()) };
+    let time_ms = start.elapsed().as_secs_f64() * 1e3;
+    check_labels(labels, &scores, args.labels.as_deref().unwrap_or(&args.model))?;
+    Ok((scores, time_ms, hashes))
+}
+
+/// Fails where there are labels, but not as many as classes.
+pub(crate) fn check_labels(labels: &Labels, scores: &Scores, file: &Path) -> Result<()> {
+    let (found, needed) = (labels.len(), scores.probabilities.len());
+    if labels.is_empty() || found == needed {
+        return Ok(());
+    }
+    Err(file_error(
+        file,
+        format_args!("has {found} labels, and the network has {needed} classes; give one line a class"),
+    ))
+}
+
+/// What `--dump-input` writes.
+fn dumped(network: &dyn Network, dump: &Path, pixels: &[u8]) -> Result<Vec<u8>> {
+    if !dump.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(OsStr::new("png"))) {
+        return network.input_bytes(pixels);
+    }
+    let preprocessor = network.preprocessor();
+    let colour = match preprocessor.settings.order {
+        ColourOrder::Grey => image::ExtendedColorType::L8,
+        ColourOrder::Rgb | ColourOrder::Bgr => image::ExtendedColorType::Rgb8,
+    };
+    let mut png = Vec::new();
+    let encoder = image::codecs::png::PngEncoder::new(&mut png);
+    let size = preprocessor.size;
+    image::ImageEncoder::write_image(encoder, pixels, size.width, size.height, colour)?;
+    Ok(png)
+}
+
+fn describe(class: usize, scores: &Scores, labels: &Labels) -> Class {
+    Class {
+        class,
+        label: labels.get(class),
+        id: labels.id(class).map(str::to_owned),
+        probability: scores.probabilities.get(class).copied().unwrap_or_default(),
+        logit: scores.logits.as_ref().and_then(|logits| logits.get(class)).copied(),
+    }
+}
+
+fn numbered(hashes: Vec<StepHash>) -> Vec<Step> {
+    let steps = hashes.into_iter().enumerate();
+    steps.map(|(index, step)| Step { index, name: step.name, crc32: format!("{:08x}", step.crc32) }).collect()
+}
+
+fn print(out: &mut dyn Write, classified: &Classified<'_>) -> Result<()> {
+    writeln!(out, "{}  ({:.1} ms, {})", classified.file, classified.time_ms, classified.engine)?;
+    for class in &classified.top {
+        writeln!(out, "  {:7.3} %  {}", class.probability * 100.0, class.label)?;
+    }
+    for step in classified.steps.iter().flatten() {
+        writeln!(out, "  {:>4}  {}  {}", step.index, step.crc32, step.name)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! The commands, a file each.
+
+pub(crate) mod bench;
+pub(crate) mod classify;
+pub(crate) mod compare;
+pub(crate) mod eval;
+pub(crate) mod inspect;
+pub(crate) mod quantize;
+pub(crate) mod selftest;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::cli::Command;
+
+/// Runs a command. What it prints goes to `out`.
+pub(crate) fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode> {
+    match command {
+        Command::Quantize(args) => quantize::run(args, out),
+        Command::Classify(args) => classify::run(args, out),
+        Command::Eval(args) => eval::run(args, out),
+        Command::Compare(args) => compare::run(args, out),
+        Command::Inspect(args) => inspect::run(args, out),
+        Command::Selftest(args) => selftest::run(args, out),
+        Command::Bench(args) => bench::run(args, out),
+    }
+}

@@ -1,0 +1,297 @@
+//! `tinception quantize`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::preprocess::PreprocessArgs;
+
+/// Arguments of `quantize`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+The float network runs on the calibration pictures, some hundred that look like those to come, to find the range of\n\
+every layer. The same files and options always give the same bytes. Give the float model: an already quantised one is\n\
+refused.\n\n\
+Example:\n  tinception quantize googlenet.onnx --calibration photos/ --labels synset_words.txt \\\n    \
+--preset caffe-imagenet -o googlenet.tin")]
+pub(crate) struct Args {
+    /// Float network
+    #[arg(value_name = "MODEL.onnx")]
+    model: PathBuf,
+    /// Folder of pictures to calibrate on
+    #[arg(long, value_name = "DIR")]
+    calibration: PathBuf,
+    /// Class names, one a line, as many as the network has classes
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// File to write
+    #[arg(long, short, value_name = "OUT.tin")]
+    output: PathBuf,
+    /// How the range of a layer is chosen
+    #[arg(long, value_enum, default_value_t)]
+    method: Method,
+    /// Leave biases as they are, instead of making up for the mean error of rounded weights
+    #[arg(long)]
+    no_bias_correction: bool,
+    /// The weights' licence, kept in the file
+    #[arg(long, value_name = "TEXT")]
+    licence: Option<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+    /// How pictures become the network's input
+    #[command(flatten, next_help_heading = "Preprocessing")]
+    preprocess: PreprocessArgs,
+}
+
+/// Ways to choose a layer's range.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Method {
+    /// All values seen
+    MinMax,
+    /// All but the outermost ones
+    Percentile,
+    /// The range with the least mean squared error
+    #[default]
+    Mse,
+}
+
+/// Runs the command.
+#[cfg(feature = "tract")]
+pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
+    compile::run(args, out)
+}
+
+/// Says that this program lacks what the command needs.
+#[cfg(not(feature = "tract"))]
+pub(crate) fn run(args: &Args, _: &mut dyn Write) -> Result<ExitCode> {
+    crate::engine::require_tract(&args.model)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(feature = "tract")]
+mod compile {
+    use std::fs;
+    use std::path::Path;
+
+    use anyhow::Context;
+    use serde::Serialize;
+    use sha2::{Digest, Sha256};
+    use tinception_core::model::Model;
+    use tinception_core::shape::Shape;
+    use tinception_models::aligned::Aligned;
+    use tinception_models::calibrate::{Calibration, Calibrator, Method as Range};
+    use tinception_models::compare::{Comparison, LayerComparison};
+    use tinception_models::compile::{Compiled, Labels as ClassNames, Options, Report, StepReport, compile};
+    use tinception_models::graph::Graph;
+
+    use super::*;
+    use crate::engine;
+    use crate::files;
+    use crate::labels::Labels;
+    use crate::output::{Align, check_writable, file_error, grouped, json, progress, table, write_file};
+    use crate::preprocess::Preprocessor;
+
+    /// So many calibration pictures show which layers lose most.
+    const COMPARED: usize = 16;
+    /// So many of them are listed.
+    const WORST: usize = 5;
+
+    /// What is printed.
+    #[derive(Serialize)]
+    struct Summary {
+        file: String,
+        activation_bytes: usize,
+        scratch_bytes: usize,
+        file_bytes: usize,
+        weight_bytes: usize,
+        lower_bound_bytes: usize,
+        macs: u64,
+        calibration_images: usize,
+        steps: Vec<StepSummary>,
+    }
+
+    #[derive(Serialize)]
+    struct StepSummary {
+        name: String,
+        operator: &'static str,
+        input: [u32; 3],
+        output: [u32; 3],
+        macs: u64,
+        weight_bytes: usize,
+        scale: f32,
+        zero_point: i8,
+        sqnr_db: Option<f64>,
+    }
+
+    pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
+        check_writable(&args.output)?;
+        let settings = args.preprocess.resolve(&args.model)?;
+        let labels = args.labels.as_deref().map(Labels::read).transpose()?;
+        let pictures = files::pictures(&args.calibration)?;
+        let graph = engine::graph(&args.model)?;
+        if let (Some(labels), Some(path)) = (&labels, &args.labels) {
+            check_classes(labels, path, &graph)?;
+        }
+        let preprocessor = Preprocessor::new(settings, graph.shape(graph.input), &args.model)?;
+        let calibration = calibrate(args, &graph, &preprocessor, &pictures)?;
+        let names = labels.map(|labels| {
+            let file = args.labels.as_deref().unwrap_or(Path::new("")).display().to_string();
+            ClassNames { file, lines: labels.lines().to_vec() }
+        });
+        let options = Options {
+            method: match args.method {
+                Method::MinMax => Range::MinMax,
+                Method::Percentile => Range::Percentile,
+                Method::Mse => Range::MeanSquaredError,
+            },
+            bias_correction: !args.no_bias_correction,
+            preprocessing: Some(settings),
+            labels: names,
+            provenance: provenance(args)?,
+        };
+        let in_file = || args.model.display().to_string();
+        let Compiled { bytes, report } = compile(&graph, &calibration, &options).with_context(in_file)?;
+        let compared = compare(args, &graph, &bytes, &preprocessor, &files::spread(&pictures, COMPARED))?;
+        write_file(&args.output, &bytes)?;
+        let summary = summarise(args, &report, &compared, pictures.len());
+        if args.json {
+            json(out, &summary)?;
+        } else {
+            print(out, &summary, args)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The compiler checks this too, but only after calibration.
+    fn check_classes(labels: &Labels, path: &Path, graph: &Graph) -> Result<()> {
+        let (found, classes) = (labels.len(), graph.shape(graph.output).channels as usize);
+        if found == classes {
+            return Ok(());
+        }
+        Err(file_error(
+            path,
+            format_args!("has {found} labels, and the network has {classes} classes; give one line a class"),
+        ))
+    }
+
+    fn calibrate(args: &Args, graph: &Graph, preprocessor: &Preprocessor, pictures: &[PathBuf]) -> Result<Calibration> {
+        let in_file = || args.model.display().to_string();
+        let mut calibrator = Calibrator::new(graph).with_context(in_file)?;
+        let bar = progress(pictures.len(), "calibrating", args.json);
+        for picture in pictures {
+            let pixels = preprocessor.read(picture)?;
+            calibrator.add(&preprocessor.settings.to_float(&pixels)).with_context(in_file)?;
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        calibrator.finish().with_context(in_file)
+    }
+
+    /// Where the network comes from. Of the source only the file's name is kept: where it lies is nobody's business.
+    fn provenance(args: &Args) -> Result<Vec<(String, String)>> {
+        let source = fs::read(&args.model).with_context(|| format!("{}: cannot be read", args.model.display()))?;
+        let hash: String = Sha256::digest(&source).iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = args.model.file_name().unwrap_or(args.model.as_os_str()).to_string_lossy().into_owned();
+        let licence = args.licence.clone().unwrap_or_else(|| "not stated".into());
+        let preset = args.preprocess.name().to_owned();
+        let lines = [("source", name), ("source-sha256", hash), ("licence", licence), ("preset", preset)];
+        Ok(lines.map(|(key, value)| (key.to_owned(), value)).into())
+    }
+
+    fn compare(
+        args: &Args,
+        graph: &Graph,
+        bytes: &[u8],
+        preprocessor: &Preprocessor,
+        pictures: &[PathBuf],
+    ) -> Result<Vec<LayerComparison>> {
+        let in_file = || args.model.display().to_string();
+        let bytes = Aligned::new(bytes);
+        let model = Model::new(&bytes).with_context(in_file)?;
+        let mut comparison = Comparison::new(graph, &model).with_context(in_file)?;
+        let bar = progress(pictures.len(), "comparing", args.json);
+        for picture in pictures {
+            comparison.add(&preprocessor.read(picture)?).with_context(in_file)?;
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        comparison.finish().with_context(in_file)
+    }
+
+    fn summarise(args: &Args, report: &Report, compared: &[LayerComparison], pictures: usize) -> Summary {
+        let sizes = |shape: Shape| [shape.height, shape.width, shape.channels];
+        let step = |(index, step): (usize, &StepReport)| StepSummary {
+            name: step.name.clone(),
+            operator: step.operator,
+            input: sizes(step.input),
+            output: sizes(step.output),
+            macs: step.macs,
+            weight_bytes: step.weight_bytes,
+            scale: step.scale,
+            zero_point: step.zero_point,
+            sqnr_db: compared.iter().find(|layer| layer.step == index).map(|layer| layer.sqnr_db),
+        };
+        Summary {
+            file: args.output.display().to_string(),
+            activation_bytes: report.activations,
+            scratch_bytes: report.scratch,
+            file_bytes: report.flash,
+            weight_bytes: report.weights,
+            lower_bound_bytes: report.lower_bound,
+            macs: report.macs(),
+            calibration_images: pictures,
+            steps: report.steps.iter().enumerate().map(step).collect(),
+        }
+    }
+
+    fn print(out: &mut dyn Write, summary: &Summary, args: &Args) -> Result<()> {
+        let shape = |[height, width, channels]: [u32; 3]| format!("{height}x{width}x{channels}");
+        let bytes = |count: usize| grouped(count as u64);
+        let rows: Vec<_> = summary
+            .steps
+            .iter()
+            .map(|step| {
+                [
+                    step.name.clone(),
+                    step.operator.into(),
+                    shape(step.input),
+                    shape(step.output),
+                    grouped(step.macs),
+                    bytes(step.weight_bytes),
+                    step.sqnr_db.map_or_else(String::new, |db| format!("{db:.1}")),
+                ]
+            })
+            .collect();
+        let (left, right) = (|title| (title, Align::Left), |title| (title, Align::Right));
+        let names = [left("layer"), left("operator"), right("input"), right("output")];
+        let [layer, operator, input, output] = names;
+        table(out, [layer, operator, input, output, right("MACs"), right("weights"), right("SQNR dB")], &rows)?;
+        let mut worst: Vec<_> = summary.steps.iter().filter(|step| step.sqnr_db.is_some()).collect();
+        worst.sort_by(|a, b| a.sqnr_db.unwrap_or_default().total_cmp(&b.sqnr_db.unwrap_or_default()));
+        let worst =
+            worst.iter().take(WORST).map(|step| format!("{} ({:.1} dB)", step.name, step.sqnr_db.unwrap_or_default()));
+        writeln!(out, "\nMACs          {}", grouped(summary.macs))?;
+        writeln!(
+            out,
+            "RAM           {} bytes: {} of activations (no plan could need less than {}), {} of scratch",
+            bytes(summary.activation_bytes + summary.scratch_bytes),
+            bytes(summary.activation_bytes),
+            bytes(summary.lower_bound_bytes),
+            bytes(summary.scratch_bytes)
+        )?;
+        writeln!(
+            out,
+            "flash         {} bytes, {} of them weights",
+            bytes(summary.file_bytes),
+            bytes(summary.weight_bytes)
+        )?;
+        writeln!(out, "worst layers  {}", worst.collect::<Vec<_>>().join(", "))?;
+        writeln!(out, "calibrated    on {} pictures", summary.calibration_images)?;
+        writeln!(out, "wrote         {}", args.output.display())?;
+        Ok(())
+    }
+}

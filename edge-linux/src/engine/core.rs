@@ -1,0 +1,118 @@
+//! int8 networks through tinception-core.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use tinception_core::image::quantize_pixels;
+use tinception_core::model::{Checksum, Model, Step};
+use tinception_core::session::{Observer, Session, Values};
+use tinception_models::aligned::Aligned;
+use tinception_models::preprocess::Preprocessing;
+
+use super::{Engine, Network, Scores, StepHash, Worker};
+use crate::output::file_error;
+use crate::preprocess::Preprocessor;
+use crate::tin;
+
+/// Probabilities of a model are this many for 1.0.
+const ONE: f64 = 65_535.0;
+
+/// A verified `.tin` file that takes pictures.
+#[derive(Debug)]
+pub(crate) struct CoreNetwork {
+    model: Model<'static>,
+    table: &'static [i8],
+    preprocessor: Preprocessor,
+}
+
+impl CoreNetwork {
+    /// Loads and verifies a file.
+    pub(crate) fn open(path: &Path, checksum: Checksum) -> Result<Self> {
+        let model = tin::load(path, checksum)?;
+        let parts = (model.preprocess(), model.pixel_table(), model.input());
+        let (Some(record), Some(table), Some(input)) = parts else {
+            return Err(file_error(path, "the network takes no pictures; `tinception inspect` shows what it takes"));
+        };
+        let preprocessor = Preprocessor::new(Preprocessing::from_record(record), input.shape, path)?;
+        Ok(Self { model, table, preprocessor })
+    }
+
+    /// The model.
+    #[cfg(feature = "tract")]
+    pub(crate) fn model(&self) -> &Model<'static> {
+        &self.model
+    }
+}
+
+impl Network for CoreNetwork {
+    fn engine(&self) -> Engine {
+        Engine::Core
+    }
+
+    fn preprocessor(&self) -> &Preprocessor {
+        &self.preprocessor
+    }
+
+    fn labels(&self) -> Vec<&str> {
+        self.model.labels().collect()
+    }
+
+    fn input_bytes(&self, pixels: &[u8]) -> Result<Vec<u8>> {
+        let mut input = pixels.to_vec();
+        quantize_pixels(&mut input, self.preprocessor.settings.order, self.table)?;
+        Ok(input)
+    }
+
+    fn worker(&self) -> Box<dyn Worker + '_> {
+        Box::new(CoreWorker { network: self, arena: Aligned::zeroed(self.model.arena_size()) })
+    }
+}
+
+struct CoreWorker<'a> {
+    network: &'a CoreNetwork,
+    arena: Aligned,
+}
+
+impl CoreWorker<'_> {
+    fn run(&mut self, pixels: &[u8], observer: &mut impl Observer) -> Result<Scores> {
+        let CoreNetwork { model, table, preprocessor } = self.network;
+        let mut session = Session::new(model, &mut self.arena)?;
+        let input: &mut [u8] = bytemuck::cast_slice_mut(session.input_mut());
+        input.copy_from_slice(pixels);
+        quantize_pixels(input, preprocessor.settings.order, table)?;
+        session.run_observed(observer)?;
+        let logits = session.logits().context("the network gave no scores")?;
+        let quant = logits.tensor().quant;
+        let real = |value: i32| f64::from(quant.scale) * (f64::from(value) - f64::from(quant.zero_point));
+        let scores = Scores::from_logits(logits.iter().map(real).collect());
+        Ok(match session.probabilities() {
+            Some(values) => {
+                Scores { probabilities: values.iter().map(|value| f64::from(value) / ONE).collect(), ..scores }
+            }
+            None => scores,
+        })
+    }
+}
+
+impl Worker for CoreWorker<'_> {
+    fn classify(&mut self, pixels: &[u8]) -> Result<Scores> {
+        self.run(pixels, &mut ())
+    }
+
+    fn classify_hashed(&mut self, pixels: &[u8]) -> Result<(Scores, Vec<StepHash>)> {
+        let mut hashes = Hashes(Vec::new());
+        let scores = self.run(pixels, &mut hashes)?;
+        Ok((scores, hashes.0))
+    }
+}
+
+/// Collects the hash of every step's output.
+struct Hashes(Vec<StepHash>);
+
+impl Observer for Hashes {
+    fn after(&mut self, _: usize, step: &Step<'_>, output: Values<'_>) -> ControlFlow<()> {
+        self.0.push(StepHash { name: step.name.to_owned(), crc32: output.crc32() });
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,217 @@
+//! Networks that rank classes: int8 through tinception-core, float through tract, behind one trait.
+
+mod core;
+#[cfg(feature = "tract")]
+mod tract;
+
+use std::path::Path;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use tinception_core::model::Checksum;
+use tinception_models::preprocess::Preprocessing;
+
+pub(crate) use self::core::CoreNetwork;
+#[cfg(feature = "tract")]
+pub(crate) use self::tract::graph;
+use crate::output::file_error;
+use crate::preprocess::{PreprocessArgs, Preprocessor};
+use crate::tin;
+
+/// What runs a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engine {
+    /// int8, for .tin files
+    Core,
+    /// float, for .onnx files
+    Tract,
+}
+
+impl Engine {
+    /// Its name, as the command line spells it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Core => "core",
+            Self::Tract => "tract",
+        }
+    }
+
+    /// The engine for a file, by its first bytes and its name's end. `asked` must fit it.
+    pub(crate) fn for_file(path: &Path, asked: Option<Self>) -> Result<Self> {
+        let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        let found = match extension.as_deref() {
+            _ if tin::has_magic(path) => Self::Core,
+            Some("tin") => Self::Core,
+            Some("onnx") => Self::Tract,
+            _ if !path.exists() => return Err(file_error(path, "there is no such file")),
+            _ => return Err(file_error(path, "neither a .tin file nor named .onnx; give a network of either kind")),
+        };
+        match asked {
+            Some(asked) if asked != found => {
+                let (kind, other) = if found == Self::Core { (".tin", ".onnx") } else { (".onnx", ".tin") };
+                let asked = asked.name();
+                Err(file_error(
+                    path,
+                    format_args!("--engine {asked} runs {other} files, not {kind}; leave --engine out"),
+                ))
+            }
+            _ => Ok(found),
+        }
+    }
+}
+
+/// A network, loaded. Several threads may use it, each with a worker of its own.
+pub(crate) trait Network: Sync {
+    /// What runs it.
+    fn engine(&self) -> Engine;
+
+    /// How a picture becomes the pixels it takes.
+    fn preprocessor(&self) -> &Preprocessor;
+
+    /// Class names that the file holds; empty where it holds none.
+    fn labels(&self) -> Vec<&str>;
+
+    /// The input tensor that these pixels become, NHWC: int8, or little-endian float32.
+    fn input_bytes(&self, pixels: &[u8]) -> Result<Vec<u8>>;
+
+    /// Something to run it with.
+    fn worker(&self) -> Box<dyn Worker + '_>;
+}
+
+/// A network with the memory it runs in.
+pub(crate) trait Worker {
+    /// Ranks the classes for pixels that the network's preprocessor made.
+    fn classify(&mut self, pixels: &[u8]) -> Result<Scores>;
+
+    /// As [`classify`](Self::classify), with the hash of each step's output.
+    fn classify_hashed(&mut self, pixels: &[u8]) -> Result<(Scores, Vec<StepHash>)>;
+}
+
+/// What a network says about a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Scores {
+    /// Probability of each class.
+    pub(crate) probabilities: Vec<f64>,
+    /// What went into the softmax; `None` where the network gives probabilities only.
+    pub(crate) logits: Option<Vec<f64>>,
+}
+
+impl Scores {
+    /// Scores from logits.
+    pub(crate) fn from_logits(logits: Vec<f64>) -> Self {
+        let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let exponentials: Vec<f64> = logits.iter().map(|logit| (logit - largest).exp()).collect();
+        let sum: f64 = exponentials.iter().sum();
+        Self { probabilities: exponentials.iter().map(|value| value / sum).collect(), logits: Some(logits) }
+    }
+
+    /// The `count` best classes, best first; equal scores go to the lower class.
+    pub(crate) fn top(&self, count: usize) -> Vec<usize> {
+        let ranks = self.logits.as_ref().unwrap_or(&self.probabilities);
+        let mut order: Vec<(usize, f64)> = ranks.iter().copied().enumerate().collect();
+        order.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        order.into_iter().take(count).map(|(class, _)| class).collect()
+    }
+
+    /// The best class.
+    pub(crate) fn best(&self) -> usize {
+        self.top(1).first().copied().unwrap_or_default()
+    }
+}
+
+/// CRC-32 of a step's output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StepHash {
+    /// The step's name.
+    pub(crate) name: String,
+    /// CRC-32 (ISO 3309) of the elements in NHWC order.
+    pub(crate) crc32: u32,
+}
+
+/// How to open a network.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OpenOptions {
+    /// The engine that was asked for.
+    pub(crate) engine: Option<Engine>,
+    /// Preprocessing of an .onnx file; a .tin file holds its own.
+    pub(crate) preprocess: PreprocessArgs,
+    /// Whether a .tin file's checksum counts.
+    pub(crate) checksum: Checksum,
+}
+
+/// Loads the network at `path` on the engine that its kind of file needs.
+pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Box<dyn Network>> {
+    match Engine::for_file(path, options.engine)? {
+        Engine::Core if options.preprocess.is_empty() => Ok(Box::new(CoreNetwork::open(path, options.checksum)?)),
+        Engine::Core => {
+            Err(file_error(path, "a .tin file holds its own preprocessing; leave --preset and the like out"))
+        }
+        Engine::Tract if options.checksum == Checksum::Skip => {
+            Err(file_error(path, "only .tin files have a checksum; leave --skip-checksum out"))
+        }
+        // Checked first: it costs nothing, and loading takes a second.
+        Engine::Tract => require_tract(path).and_then(|()| open_float(path, options.preprocess.resolve(path)?)),
+    }
+}
+
+/// Loads an .onnx network that sees pictures as `settings` say.
+#[cfg(feature = "tract")]
+pub(crate) fn open_float(path: &Path, settings: Preprocessing) -> Result<Box<dyn Network>> {
+    Ok(Box::new(self::tract::TractNetwork::open(path, settings)?))
+}
+
+/// Refuses: the engine isn't built in.
+#[cfg(not(feature = "tract"))]
+pub(crate) fn open_float(path: &Path, _: Preprocessing) -> Result<Box<dyn Network>> {
+    require_tract(path)?;
+    anyhow::bail!("tract is missing")
+}
+
+/// Whether this program can read .onnx files at all.
+pub(crate) fn require_tract(path: &Path) -> Result<()> {
+    if cfg!(feature = "tract") {
+        return Ok(());
+    }
+    Err(file_error(
+        path,
+        "this tinception was built without tract, which .onnx files need; build it with `cargo build -p tinception \
+         --features tract`",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_scores_go_to_the_lower_class() {
+        let scores = Scores::from_logits(vec![1.0, 3.0, 3.0, -2.0]);
+        assert_eq!(scores.top(3), [1, 2, 0]);
+        assert_eq!(scores.best(), 1);
+        assert_eq!(scores.top(9).len(), 4);
+        let probabilities = Scores { probabilities: vec![0.25, 0.5, 0.25], logits: None };
+        assert_eq!(probabilities.top(3), [1, 0, 2]);
+    }
+
+    #[test]
+    fn softmax_is_the_textbooks() {
+        // exp(1), exp(2), exp(3) over their sum, and no overflow far out.
+        let scores = Scores::from_logits(vec![1001.0, 1002.0, 1003.0]);
+        for (probability, expected) in scores.probabilities.iter().zip([0.090_030_573, 0.244_728_471, 0.665_240_956]) {
+            assert!((probability - expected).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn engines_go_with_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("net.onnx");
+        std::fs::write(&path, b"x").unwrap();
+        assert_eq!(Engine::for_file(&path, None).unwrap(), Engine::Tract);
+        let wrong = Engine::for_file(&path, Some(Engine::Core)).unwrap_err().to_string();
+        assert!(wrong.contains("--engine core runs .tin files"), "{wrong}");
+        std::fs::write(&path, tinception_core::format::MAGIC).unwrap();
+        assert_eq!(Engine::for_file(&path, None).unwrap(), Engine::Core);
+        assert!(Engine::for_file(&folder.path().join("none"), None).unwrap_err().to_string().contains("no such file"));
+    }
+}

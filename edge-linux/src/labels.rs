@@ -1,0 +1,179 @@
+//! Class names, and which class a folder's or file's name means.
+//!
+//! A label is a line: `n01440764 tench, Tinca tinca`, or just `airplane`. Its first word is the class id; what stands
+//! between commas are names.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::output::file_error;
+
+/// The labels of all classes, in the classes' order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Labels {
+    lines: Vec<String>,
+}
+
+impl Labels {
+    /// Labels from lines, as a model file holds them.
+    pub(crate) fn new<'a>(lines: impl Iterator<Item = &'a str>) -> Self {
+        Self { lines: lines.map(str::to_owned).collect() }
+    }
+
+    /// Reads a label file: UTF-8, one class a line.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+        let Ok(text) = String::from_utf8(bytes) else {
+            return Err(file_error(path, "not a text file; labels are UTF-8, one class a line"));
+        };
+        let text = text.trim_start_matches('\u{feff}').trim_end();
+        let lines: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
+        if let Some(empty) = lines.iter().position(String::is_empty) {
+            return Err(file_error(path, format_args!("line {} is empty; every class needs a label", empty + 1)));
+        }
+        if lines.is_empty() {
+            return Err(file_error(path, "holds no labels; write one class a line"));
+        }
+        Ok(Self { lines })
+    }
+
+    /// How many classes have a label.
+    pub(crate) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// The labels.
+    #[cfg(feature = "tract")]
+    pub(crate) fn lines(&self) -> &[String] {
+        &self.lines
+    }
+
+    /// The class's label; where there are none, its number.
+    pub(crate) fn get(&self, class: usize) -> String {
+        self.lines.get(class).cloned().unwrap_or_else(|| format!("class {class}"))
+    }
+
+    /// The class's id: the label's first word, if it has a digit and more words follow, as WordNet's ids do.
+    pub(crate) fn id(&self, class: usize) -> Option<&str> {
+        let (id, _) = self.lines.get(class)?.split_once(' ')?;
+        id.contains(|c: char| c.is_ascii_digit()).then_some(id)
+    }
+}
+
+/// Finds classes by name.
+pub(crate) struct LabelIndex<'a> {
+    lines: Names<'a>,
+    ids: Names<'a>,
+    names: Names<'a>,
+}
+
+/// Names and their classes; `None` for a name that several classes have.
+type Names<'a> = HashMap<&'a str, Option<usize>>;
+
+impl<'a> LabelIndex<'a> {
+    /// An index of all the ways to name these classes.
+    pub(crate) fn new(labels: &'a Labels) -> Self {
+        let mut index = Self { lines: Names::new(), ids: Names::new(), names: Names::new() };
+        for (class, line) in labels.lines.iter().enumerate() {
+            add(&mut index.lines, line, class);
+            let (id, rest) = line.split_once(' ').unwrap_or((line, ""));
+            add(&mut index.ids, id, class);
+            for name in line.split(',').chain(rest.split(',')) {
+                add(&mut index.names, name.trim(), class);
+            }
+        }
+        index
+    }
+
+    /// The class that a folder's name means: a whole label, an id or one of a label's names. Underscores count as
+    /// spaces where the name as it stands means nothing.
+    pub(crate) fn find(&self, folder: &str) -> Result<usize> {
+        let spaced = folder.replace('_', " ");
+        for name in [folder, spaced.as_str()] {
+            for names in [&self.lines, &self.ids, &self.names] {
+                match names.get(name) {
+                    Some(Some(class)) => return Ok(*class),
+                    Some(None) => bail!("'{name}' is the name of several classes; use the class id or the whole label"),
+                    None => {}
+                }
+            }
+        }
+        bail!(
+            "'{folder}' is no label; folders are named by a label line, its first word (the class id) or one of its names"
+        )
+    }
+
+    /// The class of an id.
+    pub(crate) fn find_id(&self, id: &str) -> Option<usize> {
+        self.ids.get(id).copied().flatten()
+    }
+}
+
+fn add<'a>(names: &mut Names<'a>, name: &'a str, class: usize) {
+    if name.is_empty() {
+        return;
+    }
+    let entry = names.entry(name).or_insert(Some(class));
+    if *entry != Some(class) {
+        *entry = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels() -> Labels {
+        Labels::new(["n01 tench, Tinca tinca", "n02 crane", "n03 crane, derrick", "great white shark"].into_iter())
+    }
+
+    #[test]
+    fn a_class_has_many_names() {
+        let labels = labels();
+        let index = LabelIndex::new(&labels);
+        for (name, class) in [
+            ("n01 tench, Tinca tinca", 0),
+            ("n01", 0),
+            ("tench", 0),
+            ("Tinca_tinca", 0),
+            ("derrick", 2),
+            ("n02", 1),
+            ("great white shark", 3),
+            ("great_white_shark", 3),
+        ] {
+            assert_eq!(index.find(name).unwrap(), class, "{name}");
+        }
+        assert!(index.find("crane").unwrap_err().to_string().contains("several classes"));
+        assert!(index.find("trout").unwrap_err().to_string().contains("'trout' is no label"));
+        assert_eq!(index.find_id("n03"), Some(2));
+    }
+
+    #[test]
+    fn ids_are_words_with_digits_before_names() {
+        assert_eq!(labels().id(1), Some("n02"));
+        assert_eq!(labels().id(3), None);
+        assert_eq!(labels().get(9), "class 9");
+    }
+
+    #[test]
+    fn label_files_may_end_in_empty_lines_but_not_have_them_inside() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.txt");
+        fs::write(&path, "\u{feff}a\r\nb\r\n\r\n").unwrap();
+        assert_eq!(Labels::read(&path).unwrap().lines, ["a", "b"]);
+        fs::write(&path, "a\n\nb\n").unwrap();
+        assert!(Labels::read(&path).unwrap_err().to_string().contains("line 2 is empty"));
+        fs::write(&path, "\n").unwrap();
+        assert!(Labels::read(&path).unwrap_err().to_string().contains("no labels"));
+        fs::write(&path, b"a\xff\n").unwrap();
+        assert!(Labels::read(&path).unwrap_err().to_string().contains("UTF-8"));
+    }
+}

@@ -1,0 +1,41 @@
+//! `.tin` files, loaded and verified.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use tinception_core::error::FormatError;
+use tinception_core::format::MAGIC;
+use tinception_core::model::{Checksum, Model};
+use tinception_models::aligned::Aligned;
+
+use crate::output::file_error;
+
+/// Whether the file at `path` starts as `.tin` files do.
+pub(crate) fn has_magic(path: &Path) -> bool {
+    let mut start = [0; MAGIC.len()];
+    File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == MAGIC
+}
+
+/// Loads and verifies a model. Its bytes stay in memory until the program ends: a command loads one or two.
+pub(crate) fn load(path: &Path, checksum: Checksum) -> Result<Model<'static>> {
+    let unreadable = || format!("{}: cannot be read", path.display());
+    let length = fs::metadata(path).with_context(unreadable)?.len();
+    if length > u64::from(u32::MAX) {
+        return Err(file_error(path, "not a .tin file: it is larger than 4 GiB"));
+    }
+    let file = fs::read(path).with_context(unreadable)?;
+    let bytes: &'static Aligned = Box::leak(Box::new(Aligned::new(&file)));
+    Model::with_checksum(bytes, checksum).map_err(|error| file_error(path, describe(error)))
+}
+
+/// What is wrong, and what to do about it.
+fn describe(error: FormatError) -> String {
+    let way_out = match error {
+        FormatError::Magic => "give a file made by `tinception quantize`",
+        FormatError::Version { .. } => "update tinception, or compile the network again with this version",
+        _ => "copy it again, or compile the network again",
+    };
+    format!("{error}; {way_out}")
+}

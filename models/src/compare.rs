@@ -1,0 +1,207 @@
+//! Float against int8, layer by layer.
+//!
+//! Both engines get the same pixels. The int8 network runs end to end, so a layer's error is what has accumulated up to
+//! it. A step is compared with the graph's value that the node of its name makes; copies that the compiler put in have
+//! no such node and are passed over.
+
+use std::ops::ControlFlow;
+
+use tinception_core::error::{ImageError, RunError};
+use tinception_core::format::tensor::DataType;
+use tinception_core::image::quantize_pixels;
+use tinception_core::model::{Model, Step};
+use tinception_core::session::{Observer, Session, Values};
+
+use crate::aligned::Aligned;
+use crate::float::{FloatEngine, FloatError};
+use crate::graph::{Graph, ValueId};
+use crate::preprocess::Preprocessing;
+
+/// How far a layer's int8 output is from the float one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerComparison {
+    /// Index of the step in the file.
+    pub step: usize,
+    /// The layer's name.
+    pub name: String,
+    /// What the step computes.
+    pub operator: &'static str,
+    /// Signal to quantisation noise ratio in dB, over all elements and pictures:
+    /// `10 log10(sum x^2 / sum (x - x_int8)^2)`. Infinite where both are equal.
+    pub sqnr_db: f64,
+    /// Share of the int8 values that lie at the end of their range and so may be cut off, 0 to 1. An end that stands for
+    /// zero, as that of a ReLU, doesn't count.
+    pub saturated: f64,
+}
+
+/// Why a comparison failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    /// The file doesn't say how pictures become its input.
+    #[error("the file has no preprocessing: compile it with one")]
+    NoPreprocessing,
+    /// File and float network have different inputs.
+    #[error("the file takes {file} numbers and the float network {float}: they are not the same network")]
+    Input {
+        /// Elements of the file's input.
+        file: u64,
+        /// Elements of the float network's.
+        float: u64,
+    },
+    /// No step has the name of a node.
+    #[error("no layer of the file has the name and shape of one of the float network: they are not the same network")]
+    Strangers,
+    /// There was no picture.
+    #[error("no pictures to compare on")]
+    Empty,
+    /// The float engine failed.
+    #[error(transparent)]
+    Float(#[from] FloatError),
+    /// The int8 session failed.
+    #[error("the int8 network could not run: {0}")]
+    Run(#[from] RunError),
+    /// The pixels are not what the network takes.
+    #[error("the picture's pixels could not be quantised: {0}")]
+    Image(#[from] ImageError),
+}
+
+/// Takes pictures one by one.
+#[derive(Debug)]
+pub struct Comparison<'m> {
+    model: Model<'m>,
+    engine: FloatEngine,
+    preprocessing: Preprocessing,
+    layers: Vec<Layer>,
+    arena: Aligned,
+    pictures: usize,
+}
+
+/// What is summed up of a step.
+#[derive(Debug)]
+struct Layer {
+    step: usize,
+    name: String,
+    operator: &'static str,
+    signal: f64,
+    noise: f64,
+    saturated: u64,
+    elements: u64,
+}
+
+impl<'m> Comparison<'m> {
+    /// Prepares a graph and the file compiled from it.
+    ///
+    /// # Errors
+    /// [`CompareError`] where they don't belong together.
+    pub fn new(graph: &Graph, model: &Model<'m>) -> Result<Self, CompareError> {
+        let record = model.preprocess().ok_or(CompareError::NoPreprocessing)?;
+        let file = model.input().map_or(0, |input| input.shape.elements());
+        let float = graph.shape(graph.input).elements();
+        if file != float {
+            return Err(CompareError::Input { file, float });
+        }
+        let (mut layers, mut ids): (Vec<Layer>, Vec<ValueId>) = (Vec::new(), Vec::new());
+        for (index, step) in model.steps().enumerate() {
+            let shape = step.output.shape;
+            let same = |node: &&crate::graph::Node| node.name == step.name && graph.shape(node.output) == shape;
+            if let Some(node) = graph.nodes.iter().find(same) {
+                ids.push(node.output);
+                let (name, operator) = (step.name.to_owned(), step.operator_name());
+                layers.push(Layer { step: index, name, operator, signal: 0.0, noise: 0.0, saturated: 0, elements: 0 });
+            }
+        }
+        if layers.is_empty() {
+            return Err(CompareError::Strangers);
+        }
+        let engine = FloatEngine::new(graph, &ids)?;
+        let preprocessing = Preprocessing::from_record(record);
+        let arena = Aligned::zeroed(model.arena_size());
+        Ok(Self { model: *model, engine, preprocessing, layers, arena, pictures: 0 })
+    }
+
+    /// Runs one picture: resampled pixels of the network's size, RGB or luma.
+    ///
+    /// # Errors
+    /// [`CompareError`] for pixels of another size.
+    pub fn add(&mut self, pixels: &[u8]) -> Result<(), CompareError> {
+        let float = self.engine.run(&self.preprocessing.to_float(pixels))?;
+        let mut input = pixels.to_vec();
+        let table = self.model.pixel_table().ok_or(CompareError::NoPreprocessing)?;
+        let input = quantize_pixels(&mut input, self.preprocessing.order, table)?;
+        let mut session = Session::new(&self.model, &mut self.arena)?;
+        session.input_mut().copy_from_slice(input);
+        let mut watcher = Watcher { layers: self.layers.iter_mut().zip(float).peekable() };
+        session.run_observed(&mut watcher)?;
+        self.pictures += 1;
+        Ok(())
+    }
+
+    /// What the pictures showed, in the order of the steps.
+    ///
+    /// # Errors
+    /// [`CompareError::Empty`] where there was no picture.
+    pub fn finish(self) -> Result<Vec<LayerComparison>, CompareError> {
+        if self.pictures == 0 {
+            return Err(CompareError::Empty);
+        }
+        let compared = self.layers.into_iter().map(|layer| LayerComparison {
+            step: layer.step,
+            name: layer.name,
+            operator: layer.operator,
+            sqnr_db: decibels(layer.signal, layer.noise),
+            saturated: layer.saturated as f64 / layer.elements as f64,
+        });
+        Ok(compared.collect())
+    }
+}
+
+/// Compares on pictures as [`Comparison::add`] takes them; `progress` hears after each how many are done.
+///
+/// # Errors
+/// [`CompareError`].
+pub fn compare(
+    graph: &Graph,
+    model: &Model<'_>,
+    pictures: impl IntoIterator<Item = Vec<u8>>,
+    mut progress: impl FnMut(usize),
+) -> Result<Vec<LayerComparison>, CompareError> {
+    let mut comparison = Comparison::new(graph, model)?;
+    for (index, pixels) in pictures.into_iter().enumerate() {
+        comparison.add(&pixels)?;
+        progress(index + 1);
+    }
+    comparison.finish()
+}
+
+fn decibels(signal: f64, noise: f64) -> f64 {
+    if noise == 0.0 { f64::INFINITY } else { 10.0 * (signal / noise).log10() }
+}
+
+struct Watcher<I: Iterator> {
+    layers: std::iter::Peekable<I>,
+}
+
+impl<'a, I: Iterator<Item = (&'a mut Layer, Vec<f32>)>> Observer for Watcher<I> {
+    fn after(&mut self, index: usize, _: &Step<'_>, output: Values<'_>) -> ControlFlow<()> {
+        if let Some((layer, float)) = self.layers.next_if(|(layer, _)| layer.step == index) {
+            layer.add(&float, &output);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Layer {
+    fn add(&mut self, float: &[f32], output: &Values<'_>) {
+        let (quant, is_int8) = (output.tensor().quant, output.tensor().data_type == DataType::Int8);
+        let (scale, zero_point) = (f64::from(quant.scale), i32::from(quant.zero_point));
+        for (x, q) in float.iter().zip(output.iter()) {
+            let x = f64::from(*x);
+            let error = x - scale * f64::from(q - zero_point);
+            self.signal += x * x;
+            self.noise += error * error;
+            let at_end = q == i32::from(i8::MAX) || q == i32::from(i8::MIN);
+            self.saturated += u64::from(is_int8 && at_end && q != zero_point);
+        }
+        self.elements += float.len() as u64;
+    }
+}

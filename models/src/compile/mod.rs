@@ -1,0 +1,117 @@
+//! The compiler's front door: a float graph and its calibration become a `.tin` file.
+
+mod error;
+mod labels;
+mod report;
+
+pub use error::CompileError;
+pub use labels::Labels;
+pub use report::{Report, StepReport};
+use tinception_core::model::Model;
+
+use crate::aligned::Aligned;
+use crate::calibrate::{Calibration, Method};
+use crate::emit::{emit, self_test};
+use crate::graph::Graph;
+use crate::plan::plan;
+use crate::preprocess::Preprocessing;
+use crate::program::lower;
+use crate::quantize::activations;
+
+/// What can be chosen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// How the ranges of activations are chosen.
+    pub method: Method,
+    /// Whether biases make up for the mean error of their layer's rounded weights
+    /// (Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", section 4.2).
+    pub bias_correction: bool,
+    /// What is done to a picture. Without it, a file takes int8 input only.
+    pub preprocessing: Option<Preprocessing>,
+    /// The classes' names.
+    pub labels: Option<Labels>,
+    /// Where the network comes from: `source`, `source-sha256`, `licence` and whatever else should be kept. Lines on the
+    /// tool and the calibration are added.
+    pub provenance: Vec<(String, String)>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            method: Method::default(),
+            bias_correction: true,
+            preprocessing: None,
+            labels: None,
+            provenance: Vec::new(),
+        }
+    }
+}
+
+/// A compiled network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compiled {
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// What it needs.
+    pub report: Report,
+}
+
+/// Compiles a graph that has gone through [`passes`](crate::passes) with a calibration of that same graph. The same
+/// graph, calibration and options give the same bytes.
+///
+/// # Errors
+/// [`CompileError`] names the node and the way out.
+pub fn compile(graph: &Graph, calibration: &Calibration, options: &Options) -> Result<Compiled, CompileError> {
+    let input = graph.shape(graph.input);
+    if let Some(preprocessing) = &options.preprocessing
+        && preprocessing.channels() as u32 != input.channels
+    {
+        let name = graph[graph.input].name.clone();
+        let given = preprocessing.channels();
+        return Err(CompileError::InputChannels { given, input: name, taken: input.channels });
+    }
+    let classes = graph.shape(graph.output).channels as usize;
+    if let Some(labels) = &options.labels {
+        labels.check(classes)?;
+    }
+    let input_range = options.preprocessing.as_ref().map(|preprocessing| input_range(preprocessing, graph));
+    let quant = activations(graph, calibration, options.method, input_range)
+        .map_err(|value| CompileError::NotCalibrated { value: graph[value].name.clone() })?;
+    let mut program = lower(graph, &quant, options.bias_correction.then_some(calibration))?;
+    let plan = plan(&mut program);
+    let mut writer = emit(&program, &plan)?;
+    if let Some(preprocessing) = &options.preprocessing {
+        let table = preprocessing.pixel_table(&graph.input_affine, quant[graph.input.0]);
+        let table = writer.add_data(bytemuck::cast_slice(&table), 4);
+        writer.preprocess = Some(preprocessing.to_record(table));
+    }
+    if let Some(labels) = &options.labels {
+        writer.labels = labels.lines.iter().map(|line| format!("{line}\n")).collect();
+    }
+    writer.provenance = provenance(calibration, options);
+    let draft = Aligned::new(&writer.finish());
+    let model = Model::new(&draft).map_err(CompileError::Refused)?;
+    let hashes = self_test(&model).map_err(|_| CompileError::Refused(tinception_core::error::FormatError::Arena))?;
+    writer.self_test = Some(hashes);
+    let bytes = writer.finish();
+    let report = Report::new(&program, &plan, &writer, bytes.len());
+    Ok(Compiled { bytes, report })
+}
+
+/// The values that black and white become, over all channels.
+fn input_range(preprocessing: &Preprocessing, graph: &Graph) -> (f32, f32) {
+    let affine = preprocessing.composed(&graph.input_affine);
+    let ends = affine.scale.iter().zip(&affine.shift).flat_map(|(scale, shift)| [*shift, scale * 255.0 + shift]);
+    ends.fold((0.0, 0.0), |(least, largest), end| (end.min(least), end.max(largest)))
+}
+
+/// `key: value` lines; line ends within a value become spaces.
+fn provenance(calibration: &Calibration, options: &Options) -> String {
+    let correction = if options.bias_correction { "biases corrected" } else { "biases as they were" };
+    let summary = format!("{} pictures, {}, {correction}", calibration.samples(), options.method.name());
+    let own =
+        [("tool".to_owned(), format!("tinception {}", env!("CARGO_PKG_VERSION"))), ("calibration".to_owned(), summary)];
+    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines = options.provenance.iter().chain(&own);
+    lines.map(|(key, value)| format!("{}: {}\n", one_line(key), one_line(value))).collect()
+}

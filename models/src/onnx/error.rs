@@ -1,0 +1,146 @@
+//! What can be wrong with an ONNX file, said so that the reader knows what to do next.
+
+use std::fmt;
+
+/// Where in a file something is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as the caller named it.
+    pub file: String,
+    /// The node's name; nodes without one are called after their first output.
+    pub node: String,
+    /// The node's operator, with its domain where that isn't ONNX's own.
+    pub operator: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: node '{}' ({})", self.file, self.node, self.operator)
+    }
+}
+
+/// Why a file could not become a [`Graph`](crate::graph::Graph).
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The file could not be read.
+    #[error("{file}: cannot be read: {source}")]
+    Read {
+        /// The file.
+        file: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The bytes are no ONNX model.
+    #[error("{file}: not an ONNX model, or a truncated one ({reason}); export or download it again")]
+    NotOnnx {
+        /// The file.
+        file: String,
+        /// What did not decode.
+        reason: String,
+    },
+    /// An operator the compiler doesn't know.
+    #[error(
+        "{place}: unknown operator; known are the operators of CNN classifiers (Conv, pools, BatchNormalization, Relu, \
+         Clip, LRN, Concat, Add, Gemm, MatMul, Softmax and shape changes): replace it in the network and export again"
+    )]
+    UnknownOperator {
+        /// The node.
+        place: Box<Place>,
+    },
+    /// A node reads a tensor that nothing makes.
+    #[error(
+        "{place}: nothing makes its input '{input}'; the file is incomplete: export it again with its weights inside"
+    )]
+    MissingInput {
+        /// The node.
+        place: Box<Place>,
+        /// The tensor's name; for an input that isn't named at all, what it is for.
+        input: String,
+    },
+    /// The picture's size isn't fixed.
+    #[error(
+        "{file}: input '{input}' has the dynamic dimension '{dimension}'; memory is planned at build time: export with \
+         a fixed size (only the batch may be dynamic)"
+    )]
+    DynamicShape {
+        /// The file.
+        file: String,
+        /// The graph input.
+        input: String,
+        /// The dimension's symbol, or its position where it has none.
+        dimension: String,
+    },
+    /// The model is quantised already.
+    #[error("{place}: the model is already quantised; give the float model, the quantiser needs its weights")]
+    Quantised {
+        /// The first node that shows it.
+        place: Box<Place>,
+    },
+    /// An attribute has a value that isn't supported.
+    #[error("{place}: attribute {attribute} = {value} is not supported; supported: {supported}")]
+    Attribute {
+        /// The node.
+        place: Box<Place>,
+        /// The attribute's name.
+        attribute: String,
+        /// The value found.
+        value: String,
+        /// The values that would be accepted.
+        supported: String,
+    },
+    /// A known operator, used in a way that isn't supported.
+    #[error("{place}: {what}; {way_out}")]
+    Unsupported {
+        /// The node.
+        place: Box<Place>,
+        /// What the node does.
+        what: String,
+        /// What the reader can do about it.
+        way_out: String,
+    },
+    /// Sizes that don't fit each other.
+    #[error("{place}: {what}; the file is damaged or was edited: export it again")]
+    Mismatch {
+        /// The node.
+        place: Box<Place>,
+        /// The sizes.
+        what: String,
+    },
+    /// A constant that cannot be read.
+    #[error("{file}: tensor '{tensor}': {reason}; export the model again with float32 weights")]
+    Tensor {
+        /// The file.
+        file: String,
+        /// The tensor's name.
+        tensor: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A constant whose data lies in another file.
+    #[error(
+        "{file}: tensor '{tensor}' keeps its data in another file; save the model with its weights inside \
+         (onnx.save with save_as_external_data=False)"
+    )]
+    ExternalData {
+        /// The file.
+        file: String,
+        /// The tensor's name.
+        tensor: String,
+    },
+    /// The graph doesn't take exactly one float picture.
+    #[error("{file}: {what}; a network must take one float picture (batch, channels, height, width)")]
+    Input {
+        /// The file.
+        file: String,
+        /// What it takes instead.
+        what: String,
+    },
+    /// The graph doesn't give exactly one result.
+    #[error("{file}: {what}; a network must have one output: export it in evaluation mode, without auxiliary heads")]
+    Output {
+        /// The file.
+        file: String,
+        /// What it gives instead.
+        what: String,
+    },
+}

@@ -1,0 +1,281 @@
+#!/usr/bin/env python3
+"""A second implementation of .tin files, in numpy, from docs/format.md and docs/arithmetic.md alone.
+
+Usage: tin.py FILE.tin [INPUT.npy]
+
+Runs the file on its self-test's input, or on an int8 array of shape (height, width, channels), and prints one line per
+step: index, CRC-32 of the output, operator, name. It is slow and checks little: it computes what the pages say.
+"""
+
+import struct
+import sys
+import zlib
+
+import numpy as np
+
+MAGIC = b"\x89TIN\r\n\x1a\n"
+NONE = 65535
+KINDS = {1: "tensors", 2: "steps", 3: "labels", 4: "preprocessing", 5: "provenance", 6: "self-test"}
+OPERATORS = ["convolution", "max pool", "average pool", "LRN", "addition", "rescale", "softmax"]
+TYPES = [np.dtype("<i1"), np.dtype("<i4"), np.dtype("<u2")]
+
+
+class Tensor:
+    def __init__(self, record):
+        self.offset, self.height, self.width, self.channels, self.stride = struct.unpack_from("<5I", record, 0)
+        kind, self.zero_point = struct.unpack_from("<Bb", record, 20)
+        (self.scale,) = struct.unpack_from("<f", record, 24)
+        self.type = TYPES[kind]
+
+    def view(self, arena):
+        """The tensor as an array of (height, width, channels) over the bytes of the arena."""
+        size = self.type.itemsize
+        strides = (self.width * self.stride * size, self.stride * size, size)
+        shape = (self.height, self.width, self.channels)
+        return np.ndarray(shape, self.type, arena, self.offset, strides)
+
+
+class Step:
+    def __init__(self, record, file):
+        self.operator, self.min, self.max = struct.unpack_from("<Bbb", record, 0)
+        self.input, self.second_input, self.output = struct.unpack_from("<3H", record, 4)
+        name, length = struct.unpack_from("<IH", record, 12)
+        self.name = file[name : name + length].decode()
+        self.record = record
+
+
+class Model:
+    def __init__(self, file):
+        self.file = file
+        if file[:8] != MAGIC:
+            raise ValueError("not a .tin file")
+        major, _, checksum, length, activations = struct.unpack_from("<HHIII", file, 8)
+        if major != 1 or length != len(file):
+            raise ValueError(f"major version {major}, {len(file)} bytes of {length}")
+        if zlib.crc32(file[16:], zlib.crc32(file[:12])) != checksum:
+            raise ValueError("the checksum is wrong")
+        self.input, self.logits, self.probabilities, count = struct.unpack_from("<4H", file, 28)
+        self.activations = activations
+        sections = {}
+        for index in range(count):
+            kind, size, offset, length = struct.unpack_from("<HHII", file, 48 + 12 * index)
+            sections[KINDS.get(kind, kind)] = (size, file[offset : offset + length])
+
+        def records(kind):
+            size, data = sections[kind]
+            return [data[at : at + size] for at in range(0, len(data), size)]
+
+        self.tensors = [Tensor(record) for record in records("tensors")]
+        self.steps = [Step(record, file) for record in records("steps")]
+        self.seed, self.hashes = None, []
+        if "self-test" in sections:
+            size, data = sections["self-test"]
+            self.seed, count = struct.unpack_from("<II", data, 0)
+            self.hashes = list(struct.unpack_from(f"<{count}I", data, size))
+
+    def table(self, offset, count, kind):
+        return np.frombuffer(self.file, kind, count, offset)
+
+    def run(self, picture):
+        """Yields each step with its output."""
+        arena = bytearray(self.activations)
+        self.tensors[self.input].view(arena)[...] = picture
+        for step in self.steps:
+            out = self.tensors[step.output]
+            # Copies, because LRN, addition and rescale may write over what they read.
+            inputs = [self.tensors[index] for index in (step.input, step.second_input) if index != NONE]
+            arrays = [tensor.view(arena).copy() for tensor in inputs]
+            result = RUN[step.operator](self, step, inputs, arrays, out)
+            assert result.shape == (out.height, out.width, out.channels), (step.name, result.shape)
+            out.view(arena)[...] = result
+            yield step, out.view(arena)
+
+
+def requantize(value, multiplier, shift):
+    """`(v * m + 2^(s-1)) >> s`, exact in 64 bits."""
+    value, multiplier, shift = (np.asarray(array, np.int64) for array in (value, multiplier, shift))
+    return (value * multiplier + (np.int64(1) << (shift - 1))) >> shift
+
+
+def store(step, out, value):
+    """An int8 output: zero point and range; an int32 output: neither."""
+    if out.type == TYPES[1]:
+        return np.clip(value, -(2**31), 2**31 - 1)
+    return np.clip(value + out.zero_point, step.min, step.max)
+
+
+def window_of(step):
+    return struct.unpack_from("<8H", step.record, 20)
+
+
+def windows(array, window, fill):
+    """All windows as an array of (rows, columns, kernel height, kernel width, channels)."""
+    kh, kw, sh, sw, top, left, bottom, right = window
+    height, width, _ = array.shape
+    padded = np.pad(array, ((top, bottom), (left, right), (0, 0)), constant_values=fill)
+    rows, columns = (height + top + bottom - kh) // sh + 1, (width + left + right - kw) // sw + 1
+    views = np.lib.stride_tricks.sliding_window_view(padded, (kh, kw), axis=(0, 1))
+    return views[::sh, ::sw].transpose(0, 1, 3, 4, 2)[:rows, :columns]
+
+
+def round_up(value):
+    return (value + 3) // 4 * 4
+
+
+def convolution(model, step, inputs, arrays, out):
+    window = window_of(step)
+    groups, weights_at, table_at = struct.unpack_from("<3I", step.record, 36)
+    kh, kw = window[:2]
+    inside, outputs = inputs[0].channels // groups, out.channels // groups
+    depth = kh * kw * inside
+    depthwise = groups > 1 and inside == 1 and outputs == 1
+    patches = windows(arrays[0].astype(np.int64), window, inputs[0].zero_point)
+    entries = round_up(out.channels) if depthwise else groups * round_up(outputs)
+    bias, multiplier, shift, sums = model.table(table_at, 4 * entries, "<i4").reshape(4, entries)
+    if depthwise:
+        weights = model.table(weights_at, depth * out.channels, "<i1").reshape(kh, kw, out.channels)
+        acc = (patches * weights.astype(np.int64)).sum(axis=(2, 3))
+        assert (weights.sum(axis=(0, 1), dtype=np.int64) == sums[: out.channels]).all(), step.name
+        used = np.arange(out.channels)
+    else:
+        padded_outputs, padded_depth = round_up(outputs), round_up(depth)
+        size = groups * padded_outputs * padded_depth
+        blocks = model.table(weights_at, size, "<i1").reshape(groups, padded_outputs // 4, padded_depth // 4, 4, 4)
+        matrices = blocks.transpose(0, 1, 3, 2, 4).reshape(groups, padded_outputs, padded_depth).astype(np.int64)
+        assert (matrices.sum(axis=2).reshape(-1) == sums).all(), step.name
+        acc = np.concatenate(
+            [
+                patches[..., group * inside : (group + 1) * inside].reshape(*patches.shape[:2], depth)
+                @ matrices[group, :outputs, :depth].T
+                for group in range(groups)
+            ],
+            axis=2,
+        )
+        used = np.concatenate([group * padded_outputs + np.arange(outputs) for group in range(groups)])
+    acc = acc + bias[used]
+    assert (np.abs(acc) < 2**31).all(), step.name
+    return store(step, out, requantize(acc, multiplier[used], shift[used]))
+
+
+def max_pool(model, step, inputs, arrays, out):
+    # Below every int8, so that padding is never the largest.
+    largest = windows(arrays[0].astype(np.int64), window_of(step), -999).max(axis=(2, 3))
+    assert (largest > -999).all(), step.name
+    return np.clip(largest, step.min, step.max)
+
+
+def average_pool(model, step, inputs, arrays, out):
+    window = window_of(step)
+    counted = struct.unpack_from("<4H", step.record, 36)
+    offset, entries = struct.unpack_from("<2I", step.record, 44)
+    # Padding counts nothing in the sum: it is 0 after the zero point has been subtracted.
+    sums = windows(arrays[0].astype(np.int64) - inputs[0].zero_point, window, 0).sum(axis=(2, 3))
+    # One wherever a position counts: the input and the counted padding around it.
+    top, left, bottom, right = counted
+    ones = np.ones((arrays[0].shape[0] + top + bottom, arrays[0].shape[1] + left + right, 1), np.int64)
+    rest = tuple(pad - part for pad, part in zip(window[4:], counted))
+    divisors = windows(ones, window[:4] + rest, 0).sum(axis=(2, 3))
+    rules = {divisor: (m, s) for divisor, m, s in model.table(offset, 3 * entries, "<i4").reshape(-1, 3).tolist()}
+    multiplier = np.vectorize(lambda divisor: rules[divisor][0])(divisors)
+    shift = np.vectorize(lambda divisor: rules[divisor][1])(divisors)
+    return store(step, out, requantize(sums, multiplier, shift))
+
+
+def lrn(model, step, inputs, arrays, out):
+    size, offset, entries, index_shift, shift = struct.unpack_from("<5I", step.record, 20)
+    table = model.table(offset, entries, "<u2").astype(np.int64)
+    d = arrays[0].astype(np.int64) - inputs[0].zero_point
+    result = np.empty_like(d)
+    for c in range(d.shape[2]):
+        first, last = max(c - (size - 1) // 2, 0), min(c + size // 2, d.shape[2] - 1)
+        total = (d[:, :, first : last + 1] ** 2).sum(axis=2)
+        result[:, :, c] = (d[:, :, c] * table[total >> index_shift] + (1 << (shift - 1))) >> shift
+    return store(step, out, result)
+
+
+def addition(model, step, inputs, arrays, out):
+    first, second, shift = struct.unpack_from("<iiI", step.record, 20)
+    a, b = (array.astype(np.int64) - tensor.zero_point for array, tensor in zip(arrays, inputs))
+    # Python's integers: half of 2^62 and two products of 40 bits are near the end of 64.
+    exact = a.astype(object) * first + b.astype(object) * second + (1 << (shift - 1))
+    return store(step, out, (exact >> shift).astype(np.int64))
+
+
+def rescale(model, step, inputs, arrays, out):
+    multiplier, shift = struct.unpack_from("<iI", step.record, 20)
+    return store(step, out, requantize(arrays[0].astype(np.int64) - inputs[0].zero_point, multiplier, shift))
+
+
+def softmax(model, step, inputs, arrays, out):
+    multiplier, shift, offset = struct.unpack_from("<iII", step.record, 20)
+    tables = model.table(offset, 32 + 256, "<u4").tolist()
+    whole, fraction = tables[:32], tables[32:]
+    logits = arrays[0].reshape(-1).tolist()
+    largest = max(logits)
+
+    def power(logit):
+        t = (min(largest - logit, 2**31 - 1) * multiplier + (1 << (shift - 1))) >> shift
+        return 0 if t >= 8192 else (whole[t >> 8] * fraction[t & 255]) >> 30
+
+    powers = [power(logit) for logit in logits]
+    total = sum(powers)
+    return np.array([(e * 65535 + total // 2) // total for e in powers]).reshape(arrays[0].shape)
+
+
+RUN = [convolution, max_pool, average_pool, lrn, addition, rescale, softmax]
+
+
+def mix(word):
+    word = word ^ (word >> 16)
+    word = word * 0x85EBCA6B & 0xFFFFFFFF
+    word = word ^ (word >> 13)
+    word = word * 0xC2B2AE35 & 0xFFFFFFFF
+    return word ^ (word >> 16)
+
+
+def self_test_input(seed, height, width, channels):
+    """The picture that a seed makes."""
+    y, x, c = np.meshgrid(*(np.arange(n, dtype=np.uint64) for n in (height, width, channels)), indexing="ij")
+
+    def lattice(octave, v, h):
+        cell = mix(seed ^ mix(8 * c + octave))
+        return (mix(cell ^ mix((0x9E3779B9 * v + h) & 0xFFFFFFFF)) >> 24).astype(np.int64)
+
+    total = lattice(7, y, x)
+    for octave, (log2, weight) in enumerate([(5, 8), (3, 4), (1, 3)]):
+        side = 1 << log2
+        v, h = y >> log2, x >> log2
+        down, right = (y % side).astype(np.int64), (x % side).astype(np.int64)
+        upper = lattice(octave, v, h) * (side - right) + lattice(octave, v, h + 1) * right
+        lower = lattice(octave, v + 1, h) * (side - right) + lattice(octave, v + 1, h + 1) * right
+        total = total + weight * ((upper * (side - down) + lower * down) // side**2)
+    return np.clip(((total - 2048) * 3) >> 4, -128, 127)
+
+
+def load(path):
+    with open(path, "rb") as file:
+        return Model(file.read())
+
+
+def hashes(model, picture):
+    """Yields each step with the CRC-32 of its output."""
+    for step, output in model.run(picture):
+        yield step, zlib.crc32(np.ascontiguousarray(output).tobytes())
+
+
+def test_picture(model):
+    tensor = model.tensors[model.input]
+    return self_test_input(model.seed, tensor.height, tensor.width, tensor.channels)
+
+
+def main():
+    if len(sys.argv) not in (2, 3):
+        sys.exit(__doc__)
+    model = load(sys.argv[1])
+    picture = np.load(sys.argv[2]) if len(sys.argv) == 3 else test_picture(model)
+    for index, (step, crc) in enumerate(hashes(model, picture)):
+        print(f"{index} {crc:08x} {OPERATORS[step.operator]} {step.name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+//! The backends that a test runs.
+
+use tinception_core::arch::{AnyBackend, Backend, available};
+
+/// Backends that every machine of this architecture has. A test fails where one is missing.
+const EXPECTED: &[&str] = if cfg!(target_arch = "aarch64") { &["scalar", "neon"] } else { &["scalar"] };
+
+/// This machine's backends, all of them.
+///
+/// # Panics
+/// If a backend is missing that this architecture always has.
+#[must_use]
+pub fn all() -> Vec<AnyBackend> {
+    let backends: Vec<AnyBackend> = available().collect();
+    let names: Vec<&str> = backends.iter().map(|backend| backend.name()).collect();
+    println!("backends: {}", names.join(", "));
+    for expected in EXPECTED {
+        assert!(names.contains(expected), "backend {expected} is missing; there are {names:?}");
+    }
+    backends
+}

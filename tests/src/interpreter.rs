@@ -1,0 +1,99 @@
+//! Runs a model by `kernels::reference` alone, one dense tensor after another: what a session is compared with.
+
+use tinception_core::format::Crc32;
+use tinception_core::format::tensor::{DataType, Tensor};
+use tinception_core::kernels::reference;
+use tinception_core::model::{Model, Operator, Step};
+
+/// Bytes of the elements of `tensor` in NHWC order, gathered from an arena.
+#[must_use]
+pub fn gather(tensor: &Tensor, arena: &[u8]) -> Vec<u8> {
+    let size = tensor.data_type.size() as usize;
+    let (channels, stride) = (tensor.shape.channels as usize * size, tensor.pixel_stride as usize * size);
+    let pixel = |index: usize| &arena[tensor.offset as usize + index * stride..][..channels];
+    (0..tensor.shape.pixels() as usize).flat_map(pixel).copied().collect()
+}
+
+fn scatter(tensor: &Tensor, arena: &mut [u8], dense: &[u8]) {
+    let size = tensor.data_type.size() as usize;
+    let (channels, stride) = (tensor.shape.channels as usize * size, tensor.pixel_stride as usize * size);
+    for (index, pixel) in dense.chunks(channels).enumerate() {
+        arena[tensor.offset as usize + index * stride..][..channels].copy_from_slice(pixel);
+    }
+}
+
+fn to_i32(bytes: &[u8]) -> Vec<i32> {
+    bytes.as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect()
+}
+
+/// Bytes of a step's output.
+fn output_of(step: &Step<'_>, arena: &[u8]) -> Vec<u8> {
+    let (shape, out) = (step.input.shape, step.output.shape);
+    let bytes = gather(&step.input, arena);
+    let input: &[i8] = bytemuck::cast_slice(&bytes);
+    let elements = out.elements() as usize;
+    let (mut int8, mut int32) = (vec![0_i8; elements], vec![0_i32; elements]);
+    let logits = step.output.data_type == DataType::Int32;
+    match &step.operator {
+        Operator::Conv(conv) if logits => reference::conv_logits(conv, input, shape, &mut int32, out),
+        Operator::Conv(conv) => reference::conv(conv, input, shape, &mut int8, out),
+        Operator::MaxPool(window, output) => {
+            reference::max_pool(window, (output.min, output.max), input, shape, &mut int8, out);
+        }
+        Operator::AveragePool(pool, _) if logits => {
+            reference::average_pool_logits(pool, input, shape, &mut int32, out);
+        }
+        Operator::AveragePool(pool, output) => reference::average_pool(pool, *output, input, shape, &mut int8, out),
+        Operator::Lrn(lrn) => reference::lrn(lrn, input, shape, &mut int8),
+        Operator::Add(add) => {
+            let second = gather(step.second_input.as_ref().expect("an addition has two inputs"), arena);
+            reference::add(add, input, bytemuck::cast_slice(&second), &mut int8);
+        }
+        Operator::Rescale(rescale) => reference::rescale(rescale, input, &mut int8),
+        Operator::Softmax(softmax) => {
+            let mut probabilities = vec![0; elements];
+            reference::softmax(softmax, &to_i32(&bytes), &mut probabilities);
+            return probabilities.iter().flat_map(|value: &u16| value.to_le_bytes()).collect();
+        }
+    }
+    if logits {
+        int32.iter().flat_map(|value| value.to_le_bytes()).collect()
+    } else {
+        bytemuck::cast_slice(&int8).to_vec()
+    }
+}
+
+/// The bytes of each step's output in NHWC order, for an input of dense NHWC values.
+///
+/// # Panics
+/// If the input's length is not the model's.
+#[must_use]
+pub fn run(model: &Model<'_>, input: &[i8]) -> Vec<Vec<u8>> {
+    let mut arena = vec![0; model.activation_size()];
+    let tensor = model.input().expect("a verified model has an input");
+    assert_eq!(input.len() as u64, tensor.shape.elements());
+    scatter(&tensor, &mut arena, bytemuck::cast_slice(input));
+    let run_step = |step: Step<'_>| {
+        let output = output_of(&step, &arena);
+        scatter(&step.output, &mut arena, &output);
+        output
+    };
+    model.steps().map(run_step).collect()
+}
+
+/// CRC-32 of each step's output for the self-test input of `seed`.
+///
+/// # Panics
+/// Never on a verified model.
+#[must_use]
+pub fn self_test_hashes(model: &Model<'_>, seed: u32) -> Vec<u32> {
+    let shape = model.input().expect("a verified model has an input").shape;
+    let mut input = vec![0; shape.elements() as usize];
+    tinception_core::selftest::fill_input(seed, shape, &mut input);
+    let hash = |bytes: Vec<u8>| {
+        let mut crc = Crc32::new();
+        crc.update(&bytes);
+        crc.finish()
+    };
+    run(model, &input).into_iter().map(hash).collect()
+}

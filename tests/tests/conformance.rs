@@ -1,0 +1,55 @@
+//! The second implementation, in Python, on random models: `tests/conformance/check.py`.
+
+use std::path::Path;
+use std::process::Command;
+
+use tinception_tests::every_operator::every_operator_model;
+use tinception_tests::single_operator::{KINDS, single_operator_model};
+
+/// A Python with numpy, or why there is none.
+fn python() -> Result<String, String> {
+    let python = std::env::var("TINCEPTION_PYTHON").unwrap_or_else(|_| "python3".into());
+    match Command::new(&python).args(["-c", "import numpy"]).output() {
+        Ok(output) if output.status.success() => Ok(python),
+        Ok(_) => Err(format!("{python} has no numpy")),
+        Err(error) => Err(format!("{python}: {error}")),
+    }
+}
+
+fn run(script: &str, files: &[String]) -> Option<(bool, String)> {
+    let python = python().map_err(|reason| println!("skipped: {reason} (set TINCEPTION_PYTHON)")).ok()?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance").join(script);
+    let output = Command::new(python).arg("-B").arg(script).args(files).output().expect("Python starts");
+    let text = [output.stdout, output.stderr].concat();
+    Some((output.status.success(), String::from_utf8_lossy(&text).into_owned()))
+}
+
+#[test]
+fn the_second_implementation_gets_the_same_bits() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    // Every kind of model five times, and eight of all operators; seeds that no other test uses.
+    let singles = (5000..5000 + 5 * KINDS).map(|seed| (format!("single-{seed}"), single_operator_model(seed)));
+    let whole = (5000..5008).map(|seed| (format!("every-{seed}"), every_operator_model(seed)));
+    let mut files = Vec::new();
+    for (name, bytes) in singles.chain(whole) {
+        let path = folder.path().join(name).with_extension("tin");
+        std::fs::write(&path, bytes).expect("a writable temporary folder");
+        files.push(path.to_string_lossy().into_owned());
+    }
+    let Some((success, text)) = run("check.py", &files) else { return };
+    assert!(success, "{text}");
+    assert_eq!(text.matches("steps agree").count(), files.len(), "{text}");
+}
+
+/// A check that can't fail would be none: a wrong hash in the file must be found.
+#[test]
+fn the_second_implementation_finds_a_wrong_hash() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut bytes = every_operator_model(5000);
+    *bytes.last_mut().expect("a file has bytes") ^= 1;
+    tinception_core::format::writer::refresh_checksum(&mut bytes);
+    let path = folder.path().join("wrong.tin");
+    std::fs::write(&path, bytes).expect("a writable temporary folder");
+    let Some((success, text)) = run("check.py", &[path.to_string_lossy().into_owned()]) else { return };
+    assert!(!success && text.contains("step 25 (softmax, softmax)"), "{text}");
+}
