@@ -8,8 +8,9 @@
 
 use core::arch::x86_64::*;
 
-use super::{Backend, Gemm};
+use super::{Backend, Gemm, PoolWindow, x86_64};
 use crate::kernels::ChannelTable;
+use crate::kernels::lrn::Lrn;
 use crate::quant::{Output, Requantize};
 
 /// A processor with AVX2.
@@ -63,6 +64,16 @@ impl Backend for Avx2 {
     fn dot4(self, patch: &[i8], block: &[i8]) -> [i32; 4] {
         // SAFETY: the value exists, so `detect` has found the instructions.
         unsafe { dot4(patch, block) }
+    }
+
+    fn max_pool(self, window: &PoolWindow<'_>, limits: (i8, i8), out: &mut [i8]) -> Option<()> {
+        // SAFETY: the value exists, so `detect` has found AVX2.
+        unsafe { x86_64::max_pool(window, limits, out) }
+    }
+
+    fn lrn(self, lrn: &Lrn<'_>, original: &[i8], out: &mut [i8]) -> Option<()> {
+        // SAFETY: the value exists, so `detect` has found AVX2.
+        unsafe { x86_64::lrn(lrn, original, out) }
     }
 }
 

@@ -31,6 +31,8 @@ pub mod scalar;
 mod tests;
 #[cfg(target_arch = "x86_64")]
 pub mod vnni;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
 
 use crate::kernels::conv::{Conv, Layout};
 use crate::kernels::lrn::{self, Lrn};

@@ -9,7 +9,8 @@
 
 use core::arch::x86_64::*;
 
-use super::{Backend, Gemm};
+use super::{Backend, Gemm, PoolWindow, x86_64};
+use crate::kernels::lrn::Lrn;
 
 /// A processor with AVX-512F, BW, DQ, VL and VNNI.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +22,12 @@ impl Vnni {
     /// The backend, where the processor and the operating system have its instructions.
     #[must_use]
     pub fn detect() -> Option<Self> {
-        let present = has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") && has!("avx512vnni");
+        let present = has!("avx2")
+            && has!("avx512f")
+            && has!("avx512bw")
+            && has!("avx512dq")
+            && has!("avx512vl")
+            && has!("avx512vnni");
         present.then_some(Self { detected: () })
     }
 }
@@ -50,6 +56,16 @@ impl Backend for Vnni {
     fn dot4(self, patch: &[i8], block: &[i8]) -> [i32; 4] {
         // SAFETY: the value exists, so `detect` has found the instructions.
         unsafe { dot4(patch, block) }
+    }
+
+    fn max_pool(self, window: &PoolWindow<'_>, limits: (i8, i8), out: &mut [i8]) -> Option<()> {
+        // SAFETY: the value exists, so `detect` has found AVX2.
+        unsafe { x86_64::max_pool(window, limits, out) }
+    }
+
+    fn lrn(self, lrn: &Lrn<'_>, original: &[i8], out: &mut [i8]) -> Option<()> {
+        // SAFETY: the value exists, so `detect` has found AVX2.
+        unsafe { x86_64::lrn(lrn, original, out) }
     }
 }
 
