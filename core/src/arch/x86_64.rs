@@ -45,105 +45,117 @@ pub(super) fn max_pool(window: &PoolWindow<'_>, limits: (i8, i8), out: &mut [i8]
 
 /// Most channels that a normalisation's window may reach to each side here.
 const REACH: usize = 8;
-/// Channels whose squares take part in [`LANES`] sums.
-const SQUARES: usize = LANES + 2 * REACH;
+/// Channels that are normalised at a time.
+const BLOCK: usize = 256;
 
 /// Normalises a pixel: see [`Backend::lrn`](super::Backend::lrn).
 ///
-/// 32 channels at a time: the squares fit 16 bits, the sums are added up from shifted loads, and the table is read one
-/// by one, which is faster than a gather.
+/// A block of channels is copied between zero points, whose squares are 0, so that no window needs to be clipped.
 #[target_feature(enable = "avx2")]
 pub(super) fn lrn(lrn: &Lrn<'_>, original: &[i8], out: &mut [i8]) -> Option<()> {
     let (below, above) = lrn.reach();
-    if below > REACH || above > REACH || !(1..=30).contains(&lrn.shift) || lrn.index_shift > 31 {
+    let fits = below <= REACH && above <= REACH && lrn.size > 0;
+    let ranges = (1..=30).contains(&lrn.shift) && lrn.index_shift <= 31 && (2..=1 << 16).contains(&lrn.table.len());
+    if !fits || !ranges || out.len() != original.len() || out.len() % BLOCK % LANES != 0 {
         return lrn::pixel(lrn, original, out);
     }
-    let mut values = [lrn.zero_point; SQUARES];
-    for (chunk, out) in out.chunks_mut(LANES).enumerate() {
-        let first = chunk * LANES;
-        // What lies outside of the pixel is the zero point: its square is 0.
-        let (start, end) = (first.saturating_sub(REACH), original.len().min(first + LANES + REACH));
-        let inside = original.get(start..end)?;
-        if let Ok(all) = inside.try_into() {
-            values = all;
-        } else {
-            values = [lrn.zero_point; SQUARES];
-            values.get_mut(start + REACH - first..)?.get_mut(..inside.len())?.copy_from_slice(inside);
-        }
-        let indices = indices(lrn, &values, (below, above));
-        let mut factors = [0_i32; LANES];
-        for (factor, index) in factors.iter_mut().zip(indices).take(out.len()) {
-            *factor = i32::from(*lrn.table.get(index as usize)?);
-        }
-        let normalised = scale(lrn, &values, &factors);
-        if let Some(out) = out.first_chunk_mut() {
-            *out = normalised;
-        } else {
-            out.copy_from_slice(normalised.get(..out.len())?);
+    let mut window = [lrn.zero_point; REACH + BLOCK + REACH];
+    let mut largest = _mm256_setzero_si256();
+    for (block, out) in out.chunks_mut(BLOCK).enumerate() {
+        let first = block * BLOCK;
+        let (start, end) = (first.saturating_sub(REACH), original.len().min(first + out.len() + REACH));
+        let (before, inside) = (start + REACH - first, end - start);
+        window.get_mut(..before)?.fill(lrn.zero_point);
+        window.get_mut(before..before + inside)?.copy_from_slice(original.get(start..end)?);
+        window.get_mut(before + inside..)?.fill(lrn.zero_point);
+        for (at, out) in (0..).step_by(LANES).zip(out.as_chunks_mut::<LANES>().0) {
+            let values = window.get(at..)?.first_chunk::<{ REACH + LANES + REACH }>()?;
+            // A constant reach lets the compiler unroll the sums: 5 channels are AlexNet's and GoogLeNet's.
+            let (bytes, indices) = match (below, above) {
+                (2, 2) => normalise(lrn, values, (2, 2)),
+                _ => normalise(lrn, values, (below, above)),
+            };
+            // SAFETY: 32 bytes to write.
+            unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), bytes) };
+            largest = _mm256_max_epu32(largest, indices);
         }
     }
-    Some(())
+    let last = _mm256_set1_epi32(lrn.table.len() as i32 - 1);
+    let within = _mm256_cmpeq_epi32(_mm256_max_epu32(largest, last), last);
+    (_mm256_movemask_epi8(within) == -1).then_some(())
 }
 
-/// The table's index for each of the 32 channels in the middle of `values`.
+/// The 32 channels in the middle of `values`, normalised, and the largest of their table indices in each of 8 columns.
+/// An index behind the table's end counts as its last one.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn indices(lrn: &Lrn<'_>, values: &[i8; SQUARES], (below, above): (usize, usize)) -> [u32; LANES] {
+fn normalise(
+    lrn: &Lrn<'_>,
+    values: &[i8; REACH + LANES + REACH],
+    (below, above): (usize, usize),
+) -> (__m256i, __m256i) {
     let zero_point = _mm256_set1_epi16(i16::from(lrn.zero_point));
-    let mut squares = [0_u16; SQUARES];
-    for (squares, values) in squares.as_chunks_mut::<16>().0.iter_mut().zip(values.as_chunks::<16>().0) {
-        // SAFETY: 16 bytes to read, 16 words to write.
-        unsafe {
-            let values = _mm256_cvtepi8_epi16(_mm_loadu_si128(values.as_ptr().cast()));
-            let difference = _mm256_sub_epi16(values, zero_point);
-            _mm256_storeu_si256(squares.as_mut_ptr().cast(), _mm256_mullo_epi16(difference, difference));
+    let mut words = [zero_point; 2];
+    let mut largest = _mm256_setzero_si256();
+    for group in 0..2 {
+        let middle = REACH + group * 16;
+        // SAFETY: the window ends at most `REACH` behind the group's 16 values.
+        let differences = unsafe { difference(values.as_ptr().add(middle), zero_point) };
+        // Sums of squares of channels 0-3 and 8-11, and of 4-7 and 12-15.
+        let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+        let (mut at, end) = (middle - below, middle + above + 1);
+        while at < end {
+            // SAFETY: as above, for channels up to `end - 1`.
+            let (even, odd) = unsafe {
+                let from = values.as_ptr().add(at);
+                let even = difference(from, zero_point);
+                (even, if at + 1 < end { difference(from.add(1), zero_point) } else { _mm256_setzero_si256() })
+            };
+            let (a, b) = (_mm256_unpacklo_epi16(even, odd), _mm256_unpackhi_epi16(even, odd));
+            low = _mm256_add_epi32(low, _mm256_madd_epi16(a, a));
+            high = _mm256_add_epi32(high, _mm256_madd_epi16(b, b));
+            at += 2;
         }
+        let shift = _mm_cvtsi32_si128(lrn.index_shift as i32);
+        let (low, high) = (_mm256_srl_epi32(low, shift), _mm256_srl_epi32(high, shift));
+        largest = _mm256_max_epu32(largest, _mm256_max_epu32(low, high));
+        // The differences as 32 bits, in the same order.
+        let sign = _mm256_cmpgt_epi16(_mm256_setzero_si256(), differences);
+        let low = scale(lrn, _mm256_unpacklo_epi16(differences, sign), low);
+        let high = scale(lrn, _mm256_unpackhi_epi16(differences, sign), high);
+        words[group] = _mm256_packs_epi32(low, high);
     }
-    let shift = _mm_cvtsi32_si128(lrn.index_shift as i32);
-    let mut indices = [0_u32; LANES];
-    for (group, indices) in indices.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-        let mut sum = _mm256_setzero_si256();
-        for at in REACH + group * 8 - below..=REACH + group * 8 + above {
-            // SAFETY: `at` is at most 2 * REACH + 24 and there are 8 squares from there on.
-            let squares = unsafe { _mm_loadu_si128(squares.as_ptr().add(at).cast()) };
-            sum = _mm256_add_epi32(sum, _mm256_cvtepu16_epi32(squares));
-        }
-        // SAFETY: 8 indices to write.
-        unsafe { _mm256_storeu_si256(indices.as_mut_ptr().cast(), _mm256_srl_epi32(sum, shift)) };
-    }
-    indices
+    // Packing works within each half, and so leaves the middle quarters swapped.
+    let bytes = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi16(words[0], words[1]));
+    let bytes = _mm256_max_epi8(bytes, _mm256_set1_epi8(lrn.output.min));
+    (_mm256_min_epi8(bytes, _mm256_set1_epi8(lrn.output.max)), largest)
 }
 
-/// The 32 channels in the middle of `values` times their factors, rounded, shifted and clamped.
+/// 16 values less the zero point, as 16 bits.
+///
+/// # Safety
+/// The processor has AVX2, and there are 16 values.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn scale(lrn: &Lrn<'_>, values: &[i8; SQUARES], factors: &[i32; LANES]) -> [i8; LANES] {
-    let zero_point = _mm256_set1_epi32(i32::from(lrn.zero_point));
-    let round = _mm256_set1_epi32(1 << (lrn.shift - 1));
-    let shift = _mm_cvtsi32_si128(lrn.shift as i32);
-    let output_zero_point = _mm256_set1_epi32(i32::from(lrn.output.zero_point));
-    let mut products = [zero_point; 4];
-    for (group, product) in products.iter_mut().enumerate() {
-        // SAFETY: 8 bytes from the middle of `values`, and 8 factors.
-        let (values, factors) = unsafe {
-            (
-                _mm_loadl_epi64(values.as_ptr().add(REACH + group * 8).cast()),
-                _mm256_loadu_si256(factors.as_ptr().add(group * 8).cast()),
-            )
-        };
-        let difference = _mm256_sub_epi32(_mm256_cvtepi8_epi32(values), zero_point);
-        let rounded = _mm256_add_epi32(_mm256_mullo_epi32(difference, factors), round);
-        *product = _mm256_add_epi32(_mm256_sra_epi32(rounded, shift), output_zero_point);
-    }
-    // Packing works within each half: words 0-3, 8-11, 4-7, 12-15, so fours of bytes 0, 2, 4, 6, 1, 3, 5, 7.
-    let low = _mm256_packs_epi32(products[0], products[1]);
-    let high = _mm256_packs_epi32(products[2], products[3]);
-    let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    let bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), order);
-    let bytes = _mm256_max_epi8(bytes, _mm256_set1_epi8(lrn.output.min));
-    let bytes = _mm256_min_epi8(bytes, _mm256_set1_epi8(lrn.output.max));
-    let mut normalised = [0; LANES];
-    // SAFETY: the array has 32 bytes.
-    unsafe { _mm256_storeu_si256(normalised.as_mut_ptr().cast(), bytes) };
-    normalised
+unsafe fn difference(values: *const i8, zero_point: __m256i) -> __m256i {
+    // SAFETY: the caller's.
+    let values = unsafe { _mm_loadu_si128(values.cast()) };
+    _mm256_sub_epi16(_mm256_cvtepi8_epi16(values), zero_point)
+}
+
+/// Eight differences times their factors in the table, rounded, shifted, the zero point added.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn scale(lrn: &Lrn<'_>, differences: __m256i, indices: __m256i) -> __m256i {
+    // Pairs of factors are gathered, so the last pair starts one before the end.
+    let last = _mm256_set1_epi32(lrn.table.len() as i32 - 1);
+    let indices = _mm256_min_epu32(indices, last);
+    let starts = _mm256_min_epu32(indices, _mm256_sub_epi32(last, _mm256_set1_epi32(1)));
+    // SAFETY: the table has at least two entries, and `starts` is at most its length less 2.
+    let pairs = unsafe { _mm256_i32gather_epi32::<2>(lrn.table.as_ptr().cast(), starts) };
+    let which = _mm256_slli_epi32::<4>(_mm256_sub_epi32(indices, starts));
+    let factors = _mm256_and_si256(_mm256_srlv_epi32(pairs, which), _mm256_set1_epi32(0xFFFF));
+    let rounded = _mm256_add_epi32(_mm256_mullo_epi32(differences, factors), _mm256_set1_epi32(1 << (lrn.shift - 1)));
+    let shifted = _mm256_sra_epi32(rounded, _mm_cvtsi32_si128(lrn.shift as i32));
+    _mm256_add_epi32(shifted, _mm256_set1_epi32(i32::from(lrn.output.zero_point)))
 }
