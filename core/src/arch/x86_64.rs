@@ -43,8 +43,8 @@ pub(super) fn max_pool(window: &PoolWindow<'_>, limits: (i8, i8), out: &mut [i8]
     }
 }
 
-/// Most channels that a normalisation's window may reach to each side here.
-const REACH: usize = 8;
+/// Channels that the window of a normalisation reaches to each side: 5 channels are AlexNet's and GoogLeNet's.
+const REACH: usize = 2;
 /// Channels that are normalised at a time.
 const BLOCK: usize = 256;
 
@@ -53,10 +53,8 @@ const BLOCK: usize = 256;
 /// A block of channels is copied between zero points, whose squares are 0, so that no window needs to be clipped.
 #[target_feature(enable = "avx2")]
 pub(super) fn lrn(lrn: &Lrn<'_>, original: &[i8], out: &mut [i8]) -> Option<()> {
-    let (below, above) = lrn.reach();
-    let fits = below <= REACH && above <= REACH && lrn.size > 0;
     let ranges = (1..=30).contains(&lrn.shift) && lrn.index_shift <= 31 && (2..=1 << 16).contains(&lrn.table.len());
-    if !fits || !ranges || out.len() != original.len() || out.len() % BLOCK % LANES != 0 {
+    if lrn.reach() != (REACH, REACH) || !ranges || out.len() != original.len() || out.len() % BLOCK % LANES != 0 {
         return lrn::pixel(lrn, original, out);
     }
     let mut window = [lrn.zero_point; REACH + BLOCK + REACH];
@@ -69,12 +67,7 @@ pub(super) fn lrn(lrn: &Lrn<'_>, original: &[i8], out: &mut [i8]) -> Option<()> 
         window.get_mut(before..before + inside)?.copy_from_slice(original.get(start..end)?);
         window.get_mut(before + inside..)?.fill(lrn.zero_point);
         for (at, out) in (0..).step_by(LANES).zip(out.as_chunks_mut::<LANES>().0) {
-            let values = window.get(at..)?.first_chunk::<{ REACH + LANES + REACH }>()?;
-            // A constant reach lets the compiler unroll the sums: 5 channels are AlexNet's and GoogLeNet's.
-            let (bytes, indices) = match (below, above) {
-                (2, 2) => normalise(lrn, values, (2, 2)),
-                _ => normalise(lrn, values, (below, above)),
-            };
+            let (bytes, indices) = normalise(lrn, window.get(at..)?.first_chunk()?);
             // SAFETY: 32 bytes to write.
             unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), bytes) };
             largest = _mm256_max_epu32(largest, indices);
@@ -89,58 +82,39 @@ pub(super) fn lrn(lrn: &Lrn<'_>, original: &[i8], out: &mut [i8]) -> Option<()> 
 /// An index behind the table's end counts as its last one.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn normalise(
-    lrn: &Lrn<'_>,
-    values: &[i8; REACH + LANES + REACH],
-    (below, above): (usize, usize),
-) -> (__m256i, __m256i) {
+fn normalise(lrn: &Lrn<'_>, values: &[i8; REACH + LANES + REACH]) -> (__m256i, __m256i) {
     let zero_point = _mm256_set1_epi16(i16::from(lrn.zero_point));
     let mut words = [zero_point; 2];
     let mut largest = _mm256_setzero_si256();
     for group in 0..2 {
-        let middle = REACH + group * 16;
-        // SAFETY: the window ends at most `REACH` behind the group's 16 values.
-        let differences = unsafe { difference(values.as_ptr().add(middle), zero_point) };
+        let mut differences = [_mm256_setzero_si256(); 2 * REACH + 2];
+        for at in 0..=2 * REACH {
+            // SAFETY: 16 of the 36 values from `group * 16 + at` on, at most 20.
+            let values = unsafe { _mm_loadu_si128(values.as_ptr().add(group * 16 + at).cast()) };
+            differences[at] = _mm256_sub_epi16(_mm256_cvtepi8_epi16(values), zero_point);
+        }
         // Sums of squares of channels 0-3 and 8-11, and of 4-7 and 12-15.
         let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
-        let (mut at, end) = (middle - below, middle + above + 1);
-        while at < end {
-            // SAFETY: as above, for channels up to `end - 1`.
-            let (even, odd) = unsafe {
-                let from = values.as_ptr().add(at);
-                let even = difference(from, zero_point);
-                (even, if at + 1 < end { difference(from.add(1), zero_point) } else { _mm256_setzero_si256() })
-            };
+        for at in 0..=REACH {
+            let (even, odd) = (differences[2 * at], differences[2 * at + 1]);
             let (a, b) = (_mm256_unpacklo_epi16(even, odd), _mm256_unpackhi_epi16(even, odd));
             low = _mm256_add_epi32(low, _mm256_madd_epi16(a, a));
             high = _mm256_add_epi32(high, _mm256_madd_epi16(b, b));
-            at += 2;
         }
         let shift = _mm_cvtsi32_si128(lrn.index_shift as i32);
         let (low, high) = (_mm256_srl_epi32(low, shift), _mm256_srl_epi32(high, shift));
         largest = _mm256_max_epu32(largest, _mm256_max_epu32(low, high));
         // The differences as 32 bits, in the same order.
-        let sign = _mm256_cmpgt_epi16(_mm256_setzero_si256(), differences);
-        let low = scale(lrn, _mm256_unpacklo_epi16(differences, sign), low);
-        let high = scale(lrn, _mm256_unpackhi_epi16(differences, sign), high);
+        let middle = differences[REACH];
+        let sign = _mm256_cmpgt_epi16(_mm256_setzero_si256(), middle);
+        let low = scale(lrn, _mm256_unpacklo_epi16(middle, sign), low);
+        let high = scale(lrn, _mm256_unpackhi_epi16(middle, sign), high);
         words[group] = _mm256_packs_epi32(low, high);
     }
     // Packing works within each half, and so leaves the middle quarters swapped.
     let bytes = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi16(words[0], words[1]));
     let bytes = _mm256_max_epi8(bytes, _mm256_set1_epi8(lrn.output.min));
     (_mm256_min_epi8(bytes, _mm256_set1_epi8(lrn.output.max)), largest)
-}
-
-/// 16 values less the zero point, as 16 bits.
-///
-/// # Safety
-/// The processor has AVX2, and there are 16 values.
-#[inline]
-#[target_feature(enable = "avx2")]
-unsafe fn difference(values: *const i8, zero_point: __m256i) -> __m256i {
-    // SAFETY: the caller's.
-    let values = unsafe { _mm_loadu_si128(values.cast()) };
-    _mm256_sub_epi16(_mm256_cvtepi8_epi16(values), zero_point)
 }
 
 /// Eight differences times their factors in the table, rounded, shifted, the zero point added.
