@@ -179,16 +179,16 @@ unsafe fn accumulate<const P: usize, const Q: usize>(
         let mut patch = unsafe { patches.add(run * gemm.run_stride) };
         for _ in 0..run_quads {
             let mut block = [_mm256_setzero_si256(); Q];
-            for q in 0..Q {
+            for (q, block) in block.iter_mut().enumerate() {
                 // SAFETY: there are `Q` blocks, and 16 more bytes in each.
-                block[q] = unsafe { widened(weights.add(q * 4 * gemm.depth)) };
+                *block = unsafe { widened(weights.add(q * 4 * gemm.depth)) };
             }
-            for p in 0..P {
+            for (p, sums) in sums.iter_mut().enumerate() {
                 // SAFETY: there are `P` patches, and the run has four more elements of 16 bits.
                 let four = unsafe { patch.add(p * gemm.patch_stride).cast::<i64>().read_unaligned() };
                 let four = _mm256_set1_epi64x(four);
-                for q in 0..Q {
-                    sums[p][q] = _mm256_add_epi32(sums[p][q], _mm256_madd_epi16(block[q], four));
+                for (sum, block) in sums.iter_mut().zip(&block) {
+                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(*block, four));
                 }
             }
             // SAFETY: at most one past the end of the run and of the first block.
@@ -198,9 +198,9 @@ unsafe fn accumulate<const P: usize, const Q: usize>(
             }
         }
     }
-    for p in 0..P {
-        for q in 0..Q {
-            result[p][q] = sums[p][q];
+    for (result, sums) in result.iter_mut().zip(&sums) {
+        for (result, sum) in result.iter_mut().zip(sums) {
+            *result = *sum;
         }
     }
 }

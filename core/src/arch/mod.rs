@@ -4,14 +4,14 @@
 //! the tile looks like inside is the backend's own affair. Every backend gives the same bits as
 //! [`kernels::reference`](crate::kernels::reference).
 
-/// Whether the processor has a feature of x86-64: asked at run time with `std`, else what the build is for.
+/// Whether the processor has features of x86-64: asked at run time with `std`, else what the build is for.
 #[cfg(target_arch = "x86_64")]
 macro_rules! has {
-    ($feature:tt) => {{
+    ($($feature:tt),+) => {{
         #[cfg(feature = "std")]
-        let present = std::arch::is_x86_feature_detected!($feature);
+        let present = $(std::arch::is_x86_feature_detected!($feature))&&+;
         #[cfg(not(feature = "std"))]
-        let present = cfg!(target_feature = $feature);
+        let present = cfg!(all($(target_feature = $feature),+));
         present
     }};
 }

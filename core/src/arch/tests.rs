@@ -3,8 +3,9 @@
 use std::boxed::Box;
 use std::vec::Vec;
 
-use super::{Backend, Gemm, available};
+use super::{Backend, Gemm, PoolWindow, available};
 use crate::kernels::ChannelTable;
+use crate::kernels::lrn::{self, Lrn};
 use crate::quant::{Output, Requantize};
 
 /// SplitMix64 (Steele et al. 2014).
@@ -165,6 +166,58 @@ fn single_patches_have_exact_sums() {
                 (0..depth).map(product).sum::<i32>()
             });
             assert_eq!(backend.dot4(&patch, &block), expected, "{} depth {depth}", backend.name());
+        }
+    }
+}
+
+#[test]
+fn pools_take_the_largest_of_each_channel() {
+    let mut random = Random(4);
+    for backend in available() {
+        for channels in 1..150 {
+            let (rows, columns) = (random.between(1, 4) as usize, random.between(1, 4) as usize);
+            let pixel_stride = channels + random.between(0, 3) as usize;
+            let row_stride = columns * pixel_stride + random.between(0, 9) as usize;
+            let length = (rows - 1) * row_stride + (columns - 1) * pixel_stride + channels;
+            let values = random.bytes(length, -128, 127);
+            let limits = (random.between(-128, 0) as i8, random.between(0, 127) as i8);
+            let mut out = std::vec![99_i8; channels].into_boxed_slice();
+            let window = PoolWindow { values: &values, pixel_stride, row_stride, rows, columns };
+            backend.max_pool(&window, limits, &mut out).unwrap();
+            for (channel, out) in out.iter().enumerate() {
+                let pixels = (0..rows * columns).map(|at| at / columns * row_stride + at % columns * pixel_stride);
+                let largest = pixels.map(|at| values[at + channel]).max().unwrap();
+                assert_eq!(*out, largest.clamp(limits.0, limits.1), "{} channels {channels}", backend.name());
+            }
+            let short = PoolWindow { values: &values[..length - 1], ..window };
+            assert_eq!(backend.max_pool(&short, limits, &mut out), None, "{}", backend.name());
+        }
+    }
+}
+
+#[test]
+fn normalisations_have_the_portable_bits() {
+    let mut random = Random(5);
+    for backend in available() {
+        for channels in (1..70).chain([96, 192, 256, 260, 288, 320, 513, 544, 1024]) {
+            for size in [1, 2, 5, 5, 8] {
+                let original = random.bytes(channels, -128, 127);
+                let zero_point = random.between(-128, 127) as i8;
+                let index_shift = random.between(8, 14) as u32;
+                // Some tables are a little too short for the largest sums.
+                let entries = ((size * 255 * 255) >> index_shift) + 1 - random.between(0, 1) as usize;
+                let table: Vec<u16> = (0..entries.max(1)).map(|_| random.between(0, 65535) as u16).collect();
+                let output = Output { zero_point: random.between(-128, 127) as i8, min: -100, max: 120 };
+                let shift = random.between(1, 30) as u32;
+                let parameters = Lrn { size, table: &table, index_shift, shift, zero_point, output };
+                let mut out = std::vec![99_i8; channels].into_boxed_slice();
+                let mut expected = out.clone();
+                let computed = backend.lrn(&parameters, &original, &mut out);
+                assert_eq!(computed, lrn::pixel(&parameters, &original, &mut expected), "{}", backend.name());
+                if computed.is_some() {
+                    assert_eq!(out, expected, "{} channels {channels} size {size}", backend.name());
+                }
+            }
         }
     }
 }

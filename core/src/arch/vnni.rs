@@ -22,13 +22,7 @@ impl Vnni {
     /// The backend, where the processor and the operating system have its instructions.
     #[must_use]
     pub fn detect() -> Option<Self> {
-        let present = has!("avx2")
-            && has!("avx512f")
-            && has!("avx512bw")
-            && has!("avx512dq")
-            && has!("avx512vl")
-            && has!("avx512vnni");
-        present.then_some(Self { detected: () })
+        has!("avx2", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni").then_some(Self { detected: () })
     }
 }
 
@@ -202,17 +196,12 @@ unsafe fn tile<const P: usize, const V: usize, const FULL: bool>(
                 shift: load_table(gemm.table.shift, first, quads),
             };
             let out = out.add(first);
-            if job.high {
-                let rule = rule.high();
-                for p in 0..P {
-                    let sum = _mm512_add_epi32(_mm512_add_epi32(sums[p][v], bias), _mm512_set1_epi32(corrections[p]));
-                    store(rule.apply(sum, job.zero_point), gemm, out.add(p * gemm.output_stride), bytes);
-                }
-            } else {
-                for p in 0..P {
-                    let sum = _mm512_add_epi32(_mm512_add_epi32(sums[p][v], bias), _mm512_set1_epi32(corrections[p]));
-                    store(rule.apply(sum, job.zero_point), gemm, out.add(p * gemm.output_stride), bytes);
-                }
+            let high = rule.high();
+            for (p, (sums, correction)) in sums.iter().zip(corrections).enumerate() {
+                let sum = _mm512_add_epi32(_mm512_add_epi32(sums[v], bias), _mm512_set1_epi32(*correction));
+                let requantized =
+                    if job.high { high.apply(sum, job.zero_point) } else { rule.apply(sum, job.zero_point) };
+                store(requantized, gemm, out.add(p * gemm.output_stride), bytes);
             }
         }
     }
@@ -249,16 +238,16 @@ unsafe fn accumulate<const P: usize, const V: usize, const FULL: bool>(
         let mut patch = unsafe { patches.add(run * gemm.run_stride) };
         for _ in 0..run_quads {
             let mut block = [flip; V];
-            for v in 0..V {
+            for (block, starts) in block.iter_mut().zip(&starts) {
                 // SAFETY: each start is that of a block that is there.
-                block[v] = unsafe { _mm512_xor_si512(load_block(weights, starts[v]), flip) };
+                *block = unsafe { _mm512_xor_si512(load_block(weights, *starts), flip) };
             }
-            for p in 0..P {
+            for (p, sums) in sums.iter_mut().enumerate() {
                 // SAFETY: there are `P` patches, and the run has four more elements.
                 let four = unsafe { patch.add(p * gemm.patch_stride).cast::<i32>().read_unaligned() };
                 let four = _mm512_set1_epi32(four);
-                for v in 0..V {
-                    sums[p][v] = _mm512_dpbusd_epi32(sums[p][v], block[v], four);
+                for (sum, block) in sums.iter_mut().zip(&block) {
+                    *sum = _mm512_dpbusd_epi32(*sum, *block, four);
                 }
             }
             // SAFETY: at most one past the end of the run and of the first block.

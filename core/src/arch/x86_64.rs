@@ -54,7 +54,7 @@ const BLOCK: usize = 256;
 #[target_feature(enable = "avx2")]
 pub(super) fn lrn(lrn: &Lrn<'_>, original: &[i8], out: &mut [i8]) -> Option<()> {
     let ranges = (1..=30).contains(&lrn.shift) && lrn.index_shift <= 31 && (2..=1 << 16).contains(&lrn.table.len());
-    if lrn.reach() != (REACH, REACH) || !ranges || out.len() != original.len() || out.len() % BLOCK % LANES != 0 {
+    if lrn.reach() != (REACH, REACH) || !ranges || out.len() != original.len() || !out.len().is_multiple_of(LANES) {
         return lrn::pixel(lrn, original, out);
     }
     let mut window = [lrn.zero_point; REACH + BLOCK + REACH];
@@ -86,12 +86,12 @@ fn normalise(lrn: &Lrn<'_>, values: &[i8; REACH + LANES + REACH]) -> (__m256i, _
     let zero_point = _mm256_set1_epi16(i16::from(lrn.zero_point));
     let mut words = [zero_point; 2];
     let mut largest = _mm256_setzero_si256();
-    for group in 0..2 {
+    for (group, words) in words.iter_mut().enumerate() {
         let mut differences = [_mm256_setzero_si256(); 2 * REACH + 2];
-        for at in 0..=2 * REACH {
-            // SAFETY: 16 of the 36 values from `group * 16 + at` on, at most 20.
+        for (at, difference) in differences.iter_mut().enumerate().take(2 * REACH + 1) {
+            // SAFETY: 16 of the 36 values, from `group * 16 + at` on, which is at most 20.
             let values = unsafe { _mm_loadu_si128(values.as_ptr().add(group * 16 + at).cast()) };
-            differences[at] = _mm256_sub_epi16(_mm256_cvtepi8_epi16(values), zero_point);
+            *difference = _mm256_sub_epi16(_mm256_cvtepi8_epi16(values), zero_point);
         }
         // Sums of squares of channels 0-3 and 8-11, and of 4-7 and 12-15.
         let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
@@ -109,7 +109,7 @@ fn normalise(lrn: &Lrn<'_>, values: &[i8; REACH + LANES + REACH]) -> (__m256i, _
         let sign = _mm256_cmpgt_epi16(_mm256_setzero_si256(), middle);
         let low = scale(lrn, _mm256_unpacklo_epi16(middle, sign), low);
         let high = scale(lrn, _mm256_unpackhi_epi16(middle, sign), high);
-        words[group] = _mm256_packs_epi32(low, high);
+        *words = _mm256_packs_epi32(low, high);
     }
     // Packing works within each half, and so leaves the middle quarters swapped.
     let bytes = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi16(words[0], words[1]));

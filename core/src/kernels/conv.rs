@@ -4,8 +4,7 @@
 //! channel), the input's zero point where the kernel hangs over the edge, zeros up to the next multiple of 4. As many
 //! patches as fit into the scratch make a tile; the backend multiplies the tile with all output channels. Where a
 //! patch already lies in the input as it is wanted (1x1, stride 1, channels a multiple of 4), nothing is gathered. For
-//! backends that can put a patch together from the kernel's rows, whole padded rows are copied instead
-//! ([`strip`](super::strip)).
+//! backends that can put a patch together from the kernel's rows, whole padded rows are copied instead (`strip.rs`).
 
 use core::ops::Range;
 
@@ -157,7 +156,7 @@ pub fn run_pixels<B: Backend>(
             continue;
         }
         if let Some(strip) = &strip {
-            strip.run(backend, conv, &layout, (group, gemm), input, out, scratch)?;
+            strip.run(backend, (group, gemm), input, out, scratch)?;
             continue;
         }
         let mut fill = |pixel: usize, patch: &mut [i8]| {
