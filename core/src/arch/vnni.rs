@@ -5,6 +5,7 @@
 //! are read where they lie. Each sum is then 128 times the sum of its patch too large. That sum is taken once for a
 //! pixel and all its channels, and the accumulators start at the bias minus it.
 
+#![allow(clippy::needless_range_loop, reason = "an index runs over the registers of several arrays at once")]
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
