@@ -37,7 +37,7 @@ mod x86_64;
 use crate::kernels::conv::{Conv, Layout};
 use crate::kernels::lrn::{self, Lrn};
 use crate::kernels::{ChannelTable, Pixels};
-use crate::quant::{Output, Requantize};
+use crate::quant::Output;
 use crate::shape::{Shape, Window};
 
 /// A matrix product with an int8 output: `pixels` patches times all output channels of a group.
@@ -89,10 +89,14 @@ impl Gemm<'_> {
         let channels = self.outputs.checked_next_multiple_of(4)?;
         let weights = channels.checked_mul(self.depth)?;
         let table = self.table.slice(0, channels)?;
-        let rules = || table.multiplier.iter().zip(table.shift);
-        let valid = rules().all(|(multiplier, shift)| Requantize::new(*multiplier, *shift as u32).is_some());
+        // Without an early end, so that the loop can be vectorised: it runs once for every tile.
+        let (mut invalid, mut below_33) = (false, false);
+        for (multiplier, shift) in table.multiplier.iter().zip(table.shift) {
+            invalid |= (*multiplier < 0) | (*shift < 1) | (*shift > 62);
+            below_33 |= *shift < 33;
+        }
         let fits = read <= self.patches.len() && written <= out_length && weights <= self.weights.len();
-        (valid && fits).then(|| table.shift.iter().all(|shift| *shift >= 33))
+        (fits && !invalid).then_some(!below_33)
     }
 }
 
