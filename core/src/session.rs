@@ -280,7 +280,7 @@ fn execute(backend: AnyBackend, step: &Step<'_>, arena: &mut [u8], scratch: &mut
     let out = step.output.shape;
     let to_int8 = step.output.data_type == DataType::Int8;
     match &step.operator {
-        Operator::Lrn(parameters) => lrn::run(parameters, &mut in_place(step, arena)?, scratch),
+        Operator::Lrn(parameters) => lrn::run(backend, parameters, &mut in_place(step, arena)?, scratch),
         Operator::Rescale(parameters) => {
             elementwise::rescale(parameters, &mut in_place(step, arena)?);
             Some(())
@@ -307,6 +307,7 @@ fn execute(backend: AnyBackend, step: &Step<'_>, arena: &mut [u8], scratch: &mut
         Operator::MaxPool(window, output) => {
             let (read, write) = read_and_write(arena, &step.input, &step.output)?;
             pool::max(
+                backend,
                 window,
                 (output.min, output.max),
                 pixels(&step.input, read)?,

@@ -79,18 +79,22 @@ fn pools_and_lrn(criterion: &mut Criterion) {
         let (height, width) = window.output(shape.height, shape.width).expect("the window fits");
         let (input, mut output) = (tensor(shape), tensor(Shape { height, width, ..shape }));
         group.throughput(Throughput::Elements(output.shape.elements()));
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| pool::max(&window, (-128, 127), input.pixels(), &mut output.pixels_mut()));
-        });
+        for backend in available() {
+            group.bench_function(BenchmarkId::new(name, backend.name()), |bencher| {
+                bencher.iter(|| pool::max(backend, &window, (-128, 127), input.pixels(), &mut output.pixels_mut()));
+            });
+        }
     }
     let shape = Shape::new(56, 56, 64);
     let (mut rng, mut data, mut scratch) = (rng(4), tensor(shape), vec![0; 64]);
     let table = tables::lrn(&mut rng, 5, 8);
     let lrn = Lrn { size: 5, table: &table, index_shift: 8, shift: 16, zero_point: -128, output: PLAIN };
     group.throughput(Throughput::Elements(shape.elements()));
-    group.bench_function("lrn 5", |bencher| {
-        bencher.iter(|| lrn::run(&lrn, &mut data.pixels_mut(), &mut scratch));
-    });
+    for backend in available() {
+        group.bench_function(BenchmarkId::new("lrn 5", backend.name()), |bencher| {
+            bencher.iter(|| lrn::run(backend, &lrn, &mut data.pixels_mut(), &mut scratch));
+        });
+    }
     group.finish();
 }
 

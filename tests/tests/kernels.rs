@@ -172,6 +172,7 @@ fn a_scratch_one_byte_too_small_is_refused() {
 
 #[test]
 fn max_pools_give_the_references_bits() {
+    let backends = backends::all();
     for_seeds(CASES, |_, rng| {
         let window = cases::pool_window(rng);
         let channels = rng.random_range(1..=37);
@@ -182,9 +183,12 @@ fn max_pools_give_the_references_bits() {
         let range = (range.min, range.max);
         let mut expected = vec![0; out.elements() as usize];
         reference::max_pool(&window, range, &input.dense(), shape, &mut expected, out);
-        check(rng, out, &expected, &format!("{window:?} on {shape:?}"), |output| {
-            assert_eq!(pool::max(&window, range, input.pixels(), &mut output.pixels_mut()), Some(()));
-        });
+        for backend in &backends {
+            check(rng, out, &expected, &format!("{}: {window:?} on {shape:?}", backend.name()), |output| {
+                let run = pool::max(*backend, &window, range, input.pixels(), &mut output.pixels_mut());
+                assert_eq!(run, Some(()));
+            });
+        }
     });
 }
 
@@ -221,6 +225,7 @@ fn elementwise_shape(rng: &mut Rng) -> Shape {
 
 #[test]
 fn normalisations_give_the_references_bits() {
+    let backends = backends::all();
     for_seeds(CASES, |_, rng| {
         let shape = elementwise_shape(rng);
         let (size, index_shift) = (rng.random_range(1..=12), rng.random_range(6..=12));
@@ -235,13 +240,15 @@ fn normalisations_give_the_references_bits() {
         reference::lrn(&lrn, &input.dense(), shape, &mut expected);
         let spare = rng.random_range(0..3);
         let mut scratch = vec![rng.random(); lrn::minimum_scratch(shape.channels) + spare];
-        check(rng, shape, &expected, &format!("{size} of {shape:?}"), |tensor| {
-            tensor.write(&input.dense());
-            assert_eq!(lrn::run(&lrn, &mut tensor.pixels_mut(), &mut scratch), Some(()));
-        });
         let least = lrn::minimum_scratch(shape.channels);
         let mut short = Strided::new(rng, shape, Values::Random);
-        assert_eq!(lrn::run(&lrn, &mut short.pixels_mut(), &mut scratch[..least - 1]), None);
+        for backend in &backends {
+            check(rng, shape, &expected, &format!("{}: {size} of {shape:?}", backend.name()), |tensor| {
+                tensor.write(&input.dense());
+                assert_eq!(lrn::run(*backend, &lrn, &mut tensor.pixels_mut(), &mut scratch), Some(()));
+            });
+            assert_eq!(lrn::run(*backend, &lrn, &mut short.pixels_mut(), &mut scratch[..least - 1]), None);
+        }
     });
 }
 

@@ -4,24 +4,41 @@
 //! the tile looks like inside is the backend's own affair. Every backend gives the same bits as
 //! [`kernels::reference`](crate::kernels::reference).
 
-/// Whether the processor has a feature of x86-64: asked at run time with `std`, else what the build is for.
+/// Whether the processor has features of x86-64: asked at run time with `std`, else what the build is for.
 #[cfg(target_arch = "x86_64")]
 macro_rules! has {
-    ($feature:tt) => {{
+    ($($feature:tt),+) => {{
         #[cfg(feature = "std")]
-        let present = std::arch::is_x86_feature_detected!($feature);
+        let present = $(std::arch::is_x86_feature_detected!($feature))&&+;
         #[cfg(not(feature = "std"))]
-        let present = cfg!(target_feature = $feature);
+        let present = cfg!(all($(target_feature = $feature),+));
         present
     }};
 }
 
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+mod aarch64;
+#[cfg(target_arch = "x86_64")]
+pub mod avx2;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub mod dotprod;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub mod i8mm;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub mod neon;
 pub mod scalar;
+#[cfg(test)]
+mod tests;
 #[cfg(target_arch = "x86_64")]
 pub mod vnni;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
 
-use crate::kernels::ChannelTable;
-use crate::quant::{Output, Requantize};
+use crate::kernels::conv::{Conv, Layout};
+use crate::kernels::lrn::{self, Lrn};
+use crate::kernels::{ChannelTable, Pixels};
+use crate::quant::Output;
+use crate::shape::{Shape, Window};
 
 /// A matrix product with an int8 output: `pixels` patches times all output channels of a group.
 #[derive(Clone, Copy, Debug)]
@@ -63,10 +80,63 @@ impl Gemm<'_> {
         let channels = self.outputs.checked_next_multiple_of(4)?;
         let weights = channels.checked_mul(self.depth)?;
         let table = self.table.slice(0, channels)?;
-        let rules = || table.multiplier.iter().zip(table.shift);
-        let valid = rules().all(|(multiplier, shift)| Requantize::new(*multiplier, *shift as u32).is_some());
+        // Without an early end, so that the loop can be vectorised: it runs once for every tile.
+        let (mut invalid, mut below_33) = (false, false);
+        for (multiplier, shift) in table.multiplier.iter().zip(table.shift) {
+            invalid |= (*multiplier < 0) | (*shift < 1) | (*shift > 62);
+            below_33 |= *shift < 33;
+        }
         let fits = read <= self.patches.len() && written <= out_length && weights <= self.weights.len();
-        (valid && fits).then(|| table.shift.iter().all(|shift| *shift >= 33))
+        (fits && !invalid).then_some(!below_33)
+    }
+}
+
+/// Some rows of an output, to be written.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    /// Shape of the whole output.
+    pub shape: Shape,
+    /// The first row.
+    pub first: u32,
+    /// How many there are, at least 1.
+    pub count: u32,
+    /// From the first row's first element on.
+    pub out: &'a mut [i8],
+    /// Elements from one pixel to the next.
+    pub stride: usize,
+}
+
+/// The pixels of a pool's window, clipped to the input.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolWindow<'a> {
+    /// From the window's first pixel on.
+    pub values: &'a [i8],
+    /// Elements from one pixel to the next.
+    pub pixel_stride: usize,
+    /// Elements from one row to the next.
+    pub row_stride: usize,
+    /// Rows, at least 1.
+    pub rows: usize,
+    /// Pixels in each row, at least 1.
+    pub columns: usize,
+}
+
+impl PoolWindow<'_> {
+    /// Largest value of each of `out`'s channels, clamped to `min..=max`.
+    fn max_portable(&self, (min, max): (i8, i8), out: &mut [i8]) -> Option<()> {
+        out.fill(min);
+        for row in 0..self.rows {
+            for column in 0..self.columns {
+                let pixel = self.values.get(row * self.row_stride + column * self.pixel_stride..)?.get(..out.len())?;
+                for (out, value) in out.iter_mut().zip(pixel) {
+                    *out = (*out).max(*value);
+                }
+            }
+        }
+        for out in out {
+            *out = (*out).min(max);
+        }
+        Some(())
     }
 }
 
@@ -99,6 +169,48 @@ pub trait Backend: Copy {
 
     /// Sums of one patch, not packed, with one block of four output channels, `[k/4][4 oc][4 k]`, without bias.
     fn dot4(self, patch: &[i8], block: &[i8]) -> [i32; 4];
+
+    /// Elements that a convolution's weights take once [`prepare`](Self::prepare) has made of them what the backend likes
+    /// best, 0 where that is how they lie in the file.
+    fn prepared_size(self, window: &Window, layout: &Layout) -> usize {
+        let _ = (window, layout);
+        0
+    }
+
+    /// Elements of workspace that a prepared convolution runs with.
+    fn workspace_size(self, window: &Window, layout: &Layout) -> usize {
+        let _ = (window, layout);
+        0
+    }
+
+    /// Prepares the weights of a convolution whose [`prepared_size`](Self::prepared_size) is not 0.
+    fn prepare(self, window: &Window, layout: &Layout, weights: &[i8], prepared: &mut [i16]) -> Option<()> {
+        let _ = (window, layout, weights, prepared);
+        None
+    }
+
+    /// Runs a convolution with prepared weights.
+    fn conv_prepared(
+        self,
+        conv: &Conv<'_>,
+        prepared: &[i16],
+        input: Pixels<'_>,
+        rows: Rows<'_>,
+        workspace: &mut [i16],
+    ) -> Option<()> {
+        let _ = (conv, prepared, input, rows, workspace);
+        None
+    }
+
+    /// Largest value of each of `out`'s channels over a window, clamped to the range of `limits`, lower end first.
+    fn max_pool(self, window: &PoolWindow<'_>, limits: (i8, i8), out: &mut [i8]) -> Option<()> {
+        window.max_portable(limits, out)
+    }
+
+    /// Normalises a pixel: `original` has its channels, `out` gets as many.
+    fn lrn(self, lrn: &Lrn<'_>, original: &[i8], out: &mut [i8]) -> Option<()> {
+        lrn::pixel(lrn, original, out)
+    }
 }
 
 /// One of this machine's backends. It dispatches per tile, not per element.
@@ -106,6 +218,18 @@ pub trait Backend: Copy {
 pub enum AnyBackend {
     /// Portable loops.
     Scalar(scalar::Scalar),
+    /// NEON without dot products.
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    Neon(neon::Neon),
+    /// NEON with SDOT.
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    Dotprod(dotprod::Dotprod),
+    /// NEON with SMMLA.
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    I8mm(i8mm::I8mm),
+    /// AVX2.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::Avx2),
     /// AVX-512 with VNNI.
     #[cfg(target_arch = "x86_64")]
     Vnni(vnni::Vnni),
@@ -116,6 +240,14 @@ macro_rules! dispatch {
     ($any:expr, $backend:ident => $call:expr) => {
         match $any {
             Self::Scalar($backend) => $call,
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            Self::Neon($backend) => $call,
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            Self::Dotprod($backend) => $call,
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            Self::I8mm($backend) => $call,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2($backend) => $call,
             #[cfg(target_arch = "x86_64")]
             Self::Vnni($backend) => $call,
         }
@@ -150,16 +282,56 @@ impl Backend for AnyBackend {
     fn dot4(self, patch: &[i8], block: &[i8]) -> [i32; 4] {
         dispatch!(self, backend => backend.dot4(patch, block))
     }
+
+    fn prepared_size(self, window: &Window, layout: &Layout) -> usize {
+        dispatch!(self, backend => backend.prepared_size(window, layout))
+    }
+
+    fn workspace_size(self, window: &Window, layout: &Layout) -> usize {
+        dispatch!(self, backend => backend.workspace_size(window, layout))
+    }
+
+    fn prepare(self, window: &Window, layout: &Layout, weights: &[i8], prepared: &mut [i16]) -> Option<()> {
+        dispatch!(self, backend => backend.prepare(window, layout, weights, prepared))
+    }
+
+    fn conv_prepared(
+        self,
+        conv: &Conv<'_>,
+        prepared: &[i16],
+        input: Pixels<'_>,
+        rows: Rows<'_>,
+        workspace: &mut [i16],
+    ) -> Option<()> {
+        dispatch!(self, backend => backend.conv_prepared(conv, prepared, input, rows, workspace))
+    }
+
+    fn max_pool(self, window: &PoolWindow<'_>, limits: (i8, i8), out: &mut [i8]) -> Option<()> {
+        dispatch!(self, backend => backend.max_pool(window, limits, out))
+    }
+
+    fn lrn(self, lrn: &Lrn<'_>, original: &[i8], out: &mut [i8]) -> Option<()> {
+        dispatch!(self, backend => backend.lrn(lrn, original, out))
+    }
 }
 
 /// The backends of this machine, best first. The portable one is always there.
 pub fn available() -> impl Iterator<Item = AnyBackend> {
-    let ladder = [
+    [
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        i8mm::I8mm::detect().map(AnyBackend::I8mm),
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        dotprod::Dotprod::detect().map(AnyBackend::Dotprod),
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        neon::Neon::detect().map(AnyBackend::Neon),
         #[cfg(target_arch = "x86_64")]
         vnni::Vnni::detect().map(AnyBackend::Vnni),
+        #[cfg(target_arch = "x86_64")]
+        avx2::Avx2::detect().map(AnyBackend::Avx2),
         Some(AnyBackend::Scalar(scalar::Scalar)),
-    ];
-    ladder.into_iter().flatten()
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The best backend of this machine.
@@ -168,7 +340,7 @@ pub fn detect() -> AnyBackend {
     available().next().unwrap_or(AnyBackend::Scalar(scalar::Scalar))
 }
 
-/// The backend of this machine with that [`name`](Backend::name).
+/// The backend of this name, if this machine has it.
 #[must_use]
 pub fn by_name(name: &str) -> Option<AnyBackend> {
     available().find(|backend| backend.name() == name)

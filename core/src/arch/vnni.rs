@@ -10,7 +10,8 @@
 
 use core::arch::x86_64::*;
 
-use super::{Backend, Gemm};
+use super::{Backend, Gemm, PoolWindow, x86_64};
+use crate::kernels::lrn::Lrn;
 
 /// A processor with AVX-512F, BW, DQ, VL and VNNI.
 #[derive(Clone, Copy, Debug)]
@@ -22,14 +23,17 @@ impl Vnni {
     /// The backend, where the processor and the operating system have its instructions.
     #[must_use]
     pub fn detect() -> Option<Self> {
-        let features = [has!("avx512f"), has!("avx512bw"), has!("avx512dq"), has!("avx512vl"), has!("avx512vnni")];
-        features.iter().all(|present| *present).then_some(Self { detected: () })
+        has!("avx2", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni").then_some(Self { detected: () })
     }
 }
 
 impl Backend for Vnni {
     fn name(self) -> &'static str {
         "vnni"
+    }
+
+    fn reads_runs(self) -> bool {
+        true
     }
 
     fn tile_pixels(self) -> usize {
@@ -47,6 +51,16 @@ impl Backend for Vnni {
     fn dot4(self, patch: &[i8], block: &[i8]) -> [i32; 4] {
         // SAFETY: the value exists, so `detect` has found the instructions.
         unsafe { dot4(patch, block) }
+    }
+
+    fn max_pool(self, window: &PoolWindow<'_>, limits: (i8, i8), out: &mut [i8]) -> Option<()> {
+        // SAFETY: the value exists, so `detect` has found AVX2.
+        unsafe { x86_64::max_pool(window, limits, out) }
+    }
+
+    fn lrn(self, lrn: &Lrn<'_>, original: &[i8], out: &mut [i8]) -> Option<()> {
+        // SAFETY: the value exists, so `detect` has found AVX2.
+        unsafe { x86_64::lrn(lrn, original, out) }
     }
 }
 
@@ -72,26 +86,39 @@ unsafe fn product(gemm: &Gemm<'_>, high: bool, out: &mut [i8]) {
     let mut pixel = 0;
     while pixel < gemm.pixels {
         let left = gemm.pixels - pixel;
-        // SAFETY: `left` patches and output pixels follow, and each call takes at most as many.
+        // The last two tiles share what is left.
+        let count = if left >= 2 * PIXELS { PIXELS } else { left.div_ceil(left.div_ceil(PIXELS)) };
+        // SAFETY: `count` patches and output pixels follow.
         unsafe {
             let patches = gemm.patches.as_ptr().add(pixel * gemm.patch_stride);
             let out = out.as_mut_ptr().add(pixel * gemm.output_stride);
-            pixel += match left {
-                14.. => pixels::<14, 2>(job, patches, out),
-                7.. => pixels::<7, 4>(job, patches, out),
-                4.. => pixels::<4, 4>(job, patches, out),
-                _ => pixels::<1, 4>(job, patches, out),
-            };
+            match count {
+                1 => pixels::<1, 4>(job, patches, out),
+                2 => pixels::<2, 4>(job, patches, out),
+                3 => pixels::<3, 4>(job, patches, out),
+                4 => pixels::<4, 2>(job, patches, out),
+                5 => pixels::<5, 2>(job, patches, out),
+                6 => pixels::<6, 2>(job, patches, out),
+                7 => pixels::<7, 2>(job, patches, out),
+                8 => pixels::<8, 2>(job, patches, out),
+                9 => pixels::<9, 2>(job, patches, out),
+                10 => pixels::<10, 2>(job, patches, out),
+                11 => pixels::<11, 2>(job, patches, out),
+                12 => pixels::<12, 2>(job, patches, out),
+                13 => pixels::<13, 2>(job, patches, out),
+                _ => pixels::<PIXELS, 2>(job, patches, out),
+            }
         }
+        pixel += count;
     }
 }
 
-/// All channels of `P` pixels, `V` registers of channels at a time. Returns `P`.
+/// All channels of `P` pixels, `V` registers of channels at a time.
 ///
 /// # Safety
 /// As [`product`], with `P` patches at `patches` and `P` pixels at `out`.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn pixels<const P: usize, const V: usize>(job: Job<'_>, patches: *const i8, out: *mut i8) -> usize {
+unsafe fn pixels<const P: usize, const V: usize>(job: Job<'_>, patches: *const i8, out: *mut i8) {
     let mut corrections = [0_i32; P];
     for (pixel, correction) in corrections.iter_mut().enumerate() {
         // SAFETY: the caller has `P` patches.
@@ -117,7 +144,6 @@ unsafe fn pixels<const P: usize, const V: usize>(job: Job<'_>, patches: *const i
             tile::<P, 1, false>(job, patches, &corrections, first, out);
         }
     }
-    P
 }
 
 /// Minus 128 times the sum of a patch.
@@ -127,12 +153,17 @@ unsafe fn pixels<const P: usize, const V: usize>(job: Job<'_>, patches: *const i
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 unsafe fn correction_of(gemm: &Gemm<'_>, patch: *const i8) -> i32 {
     let factor = _mm512_set1_epi8(-128);
+    let length = gemm.depth / gemm.runs;
     let mut sum = _mm512_setzero_si512();
-    for at in (0..gemm.depth).step_by(64) {
-        let mask = u64::MAX >> (64 - (gemm.depth - at).min(64));
-        // SAFETY: the mask ends at the patch's last element.
-        let values = unsafe { _mm512_maskz_loadu_epi8(mask, patch.add(at)) };
-        sum = _mm512_dpbusd_epi32(sum, factor, values);
+    for run in 0..gemm.runs {
+        let mut at = 0;
+        while at < length {
+            let mask = u64::MAX >> (64 - (length - at).min(64));
+            // SAFETY: the mask ends at the run's last element.
+            let values = unsafe { _mm512_maskz_loadu_epi8(mask, patch.add(run * gemm.run_stride + at)) };
+            sum = _mm512_dpbusd_epi32(sum, factor, values);
+            at += 64;
+        }
     }
     _mm512_reduce_add_epi32(sum).wrapping_neg()
 }
@@ -166,17 +197,12 @@ unsafe fn tile<const P: usize, const V: usize, const FULL: bool>(
                 shift: load_table(gemm.table.shift, first, quads),
             };
             let out = out.add(first);
-            if job.high {
-                let rule = rule.high();
-                for p in 0..P {
-                    let sum = _mm512_add_epi32(_mm512_add_epi32(sums[p][v], bias), _mm512_set1_epi32(corrections[p]));
-                    store(rule.apply(sum, job.zero_point), gemm, out.add(p * gemm.output_stride), bytes);
-                }
-            } else {
-                for p in 0..P {
-                    let sum = _mm512_add_epi32(_mm512_add_epi32(sums[p][v], bias), _mm512_set1_epi32(corrections[p]));
-                    store(rule.apply(sum, job.zero_point), gemm, out.add(p * gemm.output_stride), bytes);
-                }
+            let high = rule.high();
+            for (p, (sums, correction)) in sums.iter().zip(corrections).enumerate() {
+                let sum = _mm512_add_epi32(_mm512_add_epi32(sums[v], bias), _mm512_set1_epi32(*correction));
+                let requantized =
+                    if job.high { high.apply(sum, job.zero_point) } else { rule.apply(sum, job.zero_point) };
+                store(requantized, gemm, out.add(p * gemm.output_stride), bytes);
             }
         }
     }
@@ -205,27 +231,31 @@ unsafe fn accumulate<const P: usize, const V: usize, const FULL: bool>(
     }
     let mut sums = [[_mm512_setzero_si512(); V]; P];
     let flip = _mm512_set1_epi8(-128);
+    let run_quads = gemm.depth / gemm.runs / 4;
     // SAFETY: the weights have all blocks of `gemm.outputs` channels, each `quad_stride` bytes.
     let mut weights = unsafe { gemm.weights.as_ptr().add(first * gemm.depth) };
-    let mut patch = patches;
-    for _ in 0..gemm.depth / 4 {
-        let mut block = [flip; V];
-        for v in 0..V {
-            // SAFETY: each start is that of a block that is there.
-            block[v] = unsafe { _mm512_xor_si512(load_block(weights, starts[v]), flip) };
-        }
-        for p in 0..P {
-            // SAFETY: there are `P` patches, and each has four more elements.
-            let four = unsafe { patch.add(p * gemm.patch_stride).cast::<i32>().read_unaligned() };
-            let four = _mm512_set1_epi32(four);
-            for v in 0..V {
-                sums[p][v] = _mm512_dpbusd_epi32(sums[p][v], block[v], four);
+    for run in 0..gemm.runs {
+        // SAFETY: every patch has `runs` runs.
+        let mut patch = unsafe { patches.add(run * gemm.run_stride) };
+        for _ in 0..run_quads {
+            let mut block = [flip; V];
+            for (block, starts) in block.iter_mut().zip(&starts) {
+                // SAFETY: each start is that of a block that is there.
+                *block = unsafe { _mm512_xor_si512(load_block(weights, *starts), flip) };
             }
-        }
-        // SAFETY: at most one past the end of the patch and of the first block.
-        unsafe {
-            patch = patch.add(4);
-            weights = weights.add(16);
+            for (p, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: there are `P` patches, and the run has four more elements.
+                let four = unsafe { patch.add(p * gemm.patch_stride).cast::<i32>().read_unaligned() };
+                let four = _mm512_set1_epi32(four);
+                for (sum, block) in sums.iter_mut().zip(&block) {
+                    *sum = _mm512_dpbusd_epi32(*sum, *block, four);
+                }
+            }
+            // SAFETY: at most one past the end of the run and of the first block.
+            unsafe {
+                patch = patch.add(4);
+                weights = weights.add(16);
+            }
         }
     }
     *result = sums;

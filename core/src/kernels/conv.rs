@@ -3,10 +3,12 @@
 //! A patch is the input under the kernel at one output pixel, its elements in the order of the weights (ky, kx,
 //! channel), the input's zero point where the kernel hangs over the edge, zeros up to the next multiple of 4. As many
 //! patches as fit into the scratch make a tile; the backend multiplies the tile with all output channels. Where a
-//! patch already lies in the input as it is wanted (1x1, stride 1, channels a multiple of 4), nothing is gathered.
+//! patch already lies in the input as it is wanted (1x1, stride 1, channels a multiple of 4), nothing is gathered. For
+//! backends that can put a patch together from the kernel's rows, whole padded rows are copied instead (`strip.rs`).
 
 use core::ops::Range;
 
+use super::strip::Strip;
 use super::{ChannelTable, Pixels, PixelsMut};
 use crate::arch::scalar::Scalar;
 use crate::arch::{Backend, Gemm};
@@ -140,7 +142,8 @@ pub fn run_pixels<B: Backend>(
     if layout.depthwise {
         return super::depthwise::run_pixels(conv, &layout, input, shape, range, out, stride);
     }
-    if !backend.reads_in_place() && backend.packed_size(layout.padded_depth) > scratch.len() {
+    let strip = Strip::new(backend, conv, &layout, shape, &range, scratch.len());
+    if strip.is_none() && !backend.reads_in_place() && backend.packed_size(layout.padded_depth) > scratch.len() {
         // Too little for one packed patch: the portable backend takes patches as they are.
         return run_pixels(Scalar, conv, input, shape, range, out, stride, scratch);
     }
@@ -150,6 +153,10 @@ pub fn run_pixels<B: Backend>(
         if backend.reads_in_place() && reads_in_place(&conv.window, &layout) {
             let patches = input.from_pixel(range.start)?.get(group * layout.group_inputs..)?;
             backend.gemm(&Gemm { patches, patch_stride: input.stride(), pixels: range.len(), ..gemm }, out)?;
+            continue;
+        }
+        if let Some(strip) = &strip {
+            strip.run(backend, (group, gemm), input, out, scratch)?;
             continue;
         }
         let mut fill = |pixel: usize, patch: &mut [i8]| {
@@ -228,27 +235,49 @@ pub(super) fn gather(
     let columns = conv.window.columns(x, shape.width);
     let row_size = conv.window.kernel_width as usize * channels;
     let (patch, padding) = patch.split_at_mut_checked(layout.depth)?;
-    padding.fill(0);
+    for zero in padding {
+        *zero = 0;
+    }
+    let first_pixel = rows.start as usize * shape.width as usize + columns.start as usize;
+    let mut source = input.from_pixel(first_pixel)?.get(first_channel..)?;
+    let source_row = shape.width as usize * input.stride();
+    let whole_rows = columns.length == conv.window.kernel_width && channels == input.stride();
     let inside = rows.skipped..rows.skipped + rows.length;
     for (ky, row) in (0..).zip(patch.chunks_exact_mut(row_size)) {
         if columns.length == 0 || !inside.contains(&ky) {
             row.fill(conv.input_zero_point);
             continue;
         }
-        let in_y = (rows.start + ky - rows.skipped) as usize;
-        let first = in_y * shape.width as usize + columns.start as usize;
-        let source = input.from_pixel(first)?.get(first_channel..)?;
-        let (before, rest) = row.split_at_mut_checked(columns.skipped as usize * channels)?;
-        let (middle, after) = rest.split_at_mut_checked(columns.length as usize * channels)?;
-        before.fill(conv.input_zero_point);
-        after.fill(conv.input_zero_point);
-        if channels == input.stride() {
-            middle.copy_from_slice(source.get(..middle.len())?);
+        if whole_rows {
+            copy(row, source.get(..row_size)?);
         } else {
+            let (before, rest) = row.split_at_mut_checked(columns.skipped as usize * channels)?;
+            let (middle, after) = rest.split_at_mut_checked(columns.length as usize * channels)?;
+            before.fill(conv.input_zero_point);
+            after.fill(conv.input_zero_point);
             for (to, from) in middle.chunks_exact_mut(channels).zip(source.chunks(input.stride())) {
-                to.copy_from_slice(from.get(..channels)?);
+                copy(to, from.get(..channels)?);
             }
         }
+        // Behind the last row there is nothing more to read.
+        source = source.get(source_row..).unwrap_or_default();
     }
     Some(())
+}
+
+/// Copies a slice to one of the same length. The rows of a stem's kernel, three channels wide, are short enough for the
+/// call of a library function to cost more than the copy.
+fn copy(to: &mut [i8], from: &[i8]) {
+    if let (16..=32, 16..=32) = (to.len(), from.len())
+        && let (Some(first), Some(last)) = (from.first_chunk::<16>(), from.last_chunk::<16>())
+    {
+        if let Some(to) = to.first_chunk_mut() {
+            *to = *first;
+        }
+        if let Some(to) = to.last_chunk_mut() {
+            *to = *last;
+        }
+    } else {
+        to.copy_from_slice(from);
+    }
 }

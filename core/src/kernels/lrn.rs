@@ -5,6 +5,7 @@
 //! `(bias + alpha / size * scale^2 * S)^-beta` times the ratio of scales (Krizhevsky et al. 2012, section 3.3).
 
 use super::PixelsMut;
+use crate::arch::Backend;
 use crate::quant::Output;
 
 /// Parameters of a normalisation.
@@ -47,30 +48,36 @@ pub const fn minimum_scratch(channels: u32) -> usize {
 }
 
 /// Normalises the tensor in `output`, in place.
-pub fn run(lrn: &Lrn<'_>, output: &mut PixelsMut<'_>, scratch: &mut [i8]) -> Option<()> {
+pub fn run<B: Backend>(backend: B, lrn: &Lrn<'_>, output: &mut PixelsMut<'_>, scratch: &mut [i8]) -> Option<()> {
     let channels = output.shape().channels as usize;
     let original = scratch.get_mut(..channels)?;
     if !(1..=30).contains(&lrn.shift) || lrn.index_shift > 31 {
         return None;
     }
+    for pixel in output.pixels_mut() {
+        original.copy_from_slice(pixel);
+        backend.lrn(lrn, original, pixel)?;
+    }
+    Some(())
+}
+
+/// Normalises one pixel, portably: `original` has its channels, `out` gets as many.
+pub(crate) fn pixel(lrn: &Lrn<'_>, original: &[i8], out: &mut [i8]) -> Option<()> {
     let (below, above) = lrn.reach();
     let zero_point = i32::from(lrn.zero_point);
     let square = |q: &i8| {
         let difference = i32::from(*q) - zero_point;
         (difference * difference) as u32
     };
-    for pixel in output.pixels_mut() {
-        original.copy_from_slice(pixel);
-        let mut sum: u32 = original.iter().take(above).map(square).fold(0, u32::wrapping_add);
-        // Before channel c is normalised, c + above enters the running sum; after it, c - below leaves.
-        let mut entering = original.iter().skip(above);
-        let mut leaving = original.iter();
-        for (channel, value) in pixel.iter_mut().enumerate() {
-            sum = sum.wrapping_add(entering.next().map_or(0, square));
-            *value = lrn.apply(*value, sum)?;
-            if channel >= below {
-                sum = sum.wrapping_sub(leaving.next().map_or(0, square));
-            }
+    let mut sum: u32 = original.iter().take(above).map(square).fold(0, u32::wrapping_add);
+    // Before channel c is normalised, c + above enters the running sum; after it, c - below leaves.
+    let mut entering = original.iter().skip(above);
+    let mut leaving = original.iter();
+    for (channel, (out, value)) in out.iter_mut().zip(original).enumerate() {
+        sum = sum.wrapping_add(entering.next().map_or(0, square));
+        *out = lrn.apply(*value, sum)?;
+        if channel >= below {
+            sum = sum.wrapping_sub(leaving.next().map_or(0, square));
         }
     }
     Some(())

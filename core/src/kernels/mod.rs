@@ -15,6 +15,7 @@ pub mod lrn;
 pub mod pool;
 pub mod reference;
 pub mod softmax;
+mod strip;
 
 use crate::quant::Requantize;
 use crate::shape::{Padding, Shape, Window};

@@ -1,11 +1,18 @@
 //! Max and average pooling. Padding is never read: a window is clipped to the input.
 
 use super::{AverageWindow, Divisors, Pixels, PixelsMut};
+use crate::arch::{Backend, PoolWindow};
 use crate::quant::Output;
 use crate::shape::Window;
 
 /// Largest value of each window, clamped to `min..=max`. Input and output have the same scale and zero point.
-pub fn max(window: &Window, (min, max): (i8, i8), input: Pixels<'_>, output: &mut PixelsMut<'_>) -> Option<()> {
+pub fn max<B: Backend>(
+    backend: B,
+    window: &Window,
+    (min, max): (i8, i8),
+    input: Pixels<'_>,
+    output: &mut PixelsMut<'_>,
+) -> Option<()> {
     if input.shape().channels != output.shape().channels || min > max {
         return None;
     }
@@ -15,17 +22,19 @@ pub fn max(window: &Window, (min, max): (i8, i8), input: Pixels<'_>, output: &mu
         for x in 0..out.width {
             let columns = window.columns(x, shape.width);
             let pixel = output.pixel_mut(y as usize, x as usize)?;
-            pixel.fill(min);
-            for in_y in rows.start..rows.start + rows.length {
-                for in_x in columns.start..columns.start + columns.length {
-                    for (out, value) in pixel.iter_mut().zip(input.pixel(in_y as usize, in_x as usize)?) {
-                        *out = (*out).max(*value);
-                    }
-                }
+            if rows.length == 0 || columns.length == 0 {
+                pixel.fill(min);
+                continue;
             }
-            for out in pixel {
-                *out = (*out).min(max);
-            }
+            let first = rows.start as usize * shape.width as usize + columns.start as usize;
+            let window = PoolWindow {
+                values: input.from_pixel(first)?,
+                pixel_stride: input.stride(),
+                row_stride: shape.width as usize * input.stride(),
+                rows: rows.length as usize,
+                columns: columns.length as usize,
+            };
+            backend.max_pool(&window, (min, max), pixel)?;
         }
     }
     Some(())
