@@ -61,8 +61,19 @@ fn check(random: &mut Random, case: &Case) {
     let output_stride = outputs + random.between(0, 5) as usize;
     let out_size = (pixels - 1) * output_stride + outputs;
     let run = |backend: &dyn Fn(&Gemm<'_>, &mut [i8]) -> Option<()>, patches: &[i8], patch_stride: usize| {
-        let gemm =
-            Gemm { patches, patch_stride, pixels, depth, weights: &weights, table, outputs, output, output_stride };
+        let gemm = Gemm {
+            patches,
+            patch_stride,
+            pixels,
+            depth,
+            runs: 1,
+            run_stride: 0,
+            weights: &weights,
+            table,
+            outputs,
+            output,
+            output_stride,
+        };
         let mut out = vec![55; out_size];
         backend(&gemm, &mut out).expect("the case is consistent");
         out
@@ -139,6 +150,8 @@ fn too_short_slices_are_refused() {
         patch_stride: 16,
         pixels: 2,
         depth: 16,
+        runs: 1,
+        run_stride: 0,
         weights: &weights,
         table,
         outputs: 4,

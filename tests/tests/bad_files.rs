@@ -230,18 +230,16 @@ fn flips_of_a_large_model_give_an_error_or_a_run() {
     };
     let mut file = Aligned::new(&std::fs::read(path).expect("TINCEPTION_GOOGLENET names a readable file"));
     let size = Model::new(&file).expect("a valid model").arena_size();
-    let (mut rng, mut arena, mut ran) = (rng(11), Vec::new(), 0);
+    let (mut rng, mut arena) = (rng(11), Vec::new());
     for _ in 0..1000 {
         let (at, mask) = (rng.random_range(0..file.len()), rng.random_range(1..=255_u8));
         file[at] ^= mask;
         let taken = Model::with_checksum(&file, Checksum::Skip);
-        // Most flips hit a weight and are refused; of those that run, a few are enough.
-        if taken.is_ok_and(|model| model.arena_size() <= 2 * size) && ran < 10 {
+        if taken.is_ok_and(|model| model.arena_size() <= 2 * size) {
             arena.resize(2 * size, 0);
             let model = Model::with_checksum(&file, Checksum::Skip).expect("just taken");
             let mut session = tinception_core::session::Session::new(&model, &mut arena).expect("large enough");
             session.run().expect("a verified model runs");
-            ran += 1;
         }
         file[at] ^= mask;
     }

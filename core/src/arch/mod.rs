@@ -4,6 +4,18 @@
 //! the tile looks like inside is the backend's own affair. Every backend gives the same bits as
 //! [`kernels::reference`](crate::kernels::reference).
 
+/// Whether the processor has a feature of x86-64: asked at run time with `std`, else what the build is for.
+#[cfg(target_arch = "x86_64")]
+macro_rules! has {
+    ($feature:tt) => {{
+        #[cfg(feature = "std")]
+        let present = std::arch::is_x86_feature_detected!($feature);
+        #[cfg(not(feature = "std"))]
+        let present = cfg!(target_feature = $feature);
+        present
+    }};
+}
+
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod aarch64;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
@@ -13,11 +25,13 @@ pub mod i8mm;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 pub mod neon;
 pub mod scalar;
+#[cfg(target_arch = "x86_64")]
+pub mod vnni;
 
 use crate::kernels::conv::{Conv, Layout};
 use crate::kernels::lrn::{self, Lrn};
 use crate::kernels::{ChannelTable, Pixels};
-use crate::quant::Output;
+use crate::quant::{Output, Requantize};
 use crate::shape::{Shape, Window};
 
 /// A matrix product with an int8 output: `pixels` patches times all output channels of a group.
@@ -25,12 +39,17 @@ use crate::shape::{Shape, Window};
 pub struct Gemm<'a> {
     /// Packed patches: the first starts here, each next one `patch_stride` later.
     pub patches: &'a [i8],
-    /// Elements from one patch to the next.
+    /// Bytes from one patch to the next.
     pub patch_stride: usize,
     /// Number of patches.
     pub pixels: usize,
     /// Elements of a patch before it is packed, a multiple of 4.
     pub depth: usize,
+    /// Runs of `depth / runs` consecutive elements that make a patch, each a multiple of 4: 1, or, for a backend that
+    /// [`reads_runs`](Backend::reads_runs), the rows of the kernel.
+    pub runs: usize,
+    /// Bytes from one run of a patch to the next.
+    pub run_stride: usize,
     /// `[oc/4][depth/4][4 oc][4 k]`.
     pub weights: &'a [i8],
     /// Bias, multiplier, shift and weight sum per channel, padded to a multiple of 4.
@@ -41,6 +60,34 @@ pub struct Gemm<'a> {
     pub output: Output,
     /// Elements from one output pixel to the next.
     pub output_stride: usize,
+}
+
+impl Gemm<'_> {
+    /// What a backend that reads through pointers has to know first: all slices are as long as the other fields say,
+    /// with patches packed to `element_size` bytes an element and `out_length` elements to write to; there is at least
+    /// one pixel and one channel; no number overflows. `None` otherwise, or where a multiplier or a shift is out of
+    /// range. Tells whether every shift is at least 33, so that the high half of a product is enough.
+    #[must_use]
+    pub fn check(&self, element_size: usize, out_length: usize) -> Option<bool> {
+        if self.runs == 0 || !self.depth.is_multiple_of(self.runs) || self.pixels == 0 || self.outputs == 0 {
+            return None;
+        }
+        let run = self.depth.checked_mul(element_size)? / self.runs;
+        if run == 0 || !(self.depth / self.runs).is_multiple_of(4) {
+            return None;
+        }
+        let last_run = (self.runs - 1).checked_mul(self.run_stride)?;
+        let last_patch = (self.pixels - 1).checked_mul(self.patch_stride)?;
+        let read = last_patch.checked_add(last_run)?.checked_add(run)?;
+        let written = (self.pixels - 1).checked_mul(self.output_stride)?.checked_add(self.outputs)?;
+        let channels = self.outputs.checked_next_multiple_of(4)?;
+        let weights = channels.checked_mul(self.depth)?;
+        let table = self.table.slice(0, channels)?;
+        let rules = || table.multiplier.iter().zip(table.shift);
+        let valid = rules().all(|(multiplier, shift)| Requantize::new(*multiplier, *shift as u32).is_some());
+        let fits = read <= self.patches.len() && written <= out_length && weights <= self.weights.len();
+        (valid && fits).then(|| table.shift.iter().all(|shift| *shift >= 33))
+    }
 }
 
 /// Some rows of an output, to be written.
@@ -105,6 +152,11 @@ pub trait Backend: Copy {
     /// Whether a packed patch is the patch itself, so that patches can be read where they lie in the input.
     fn reads_in_place(self) -> bool {
         true
+    }
+
+    /// Whether a patch may consist of several runs. Packing then works on any number of elements, each on its own.
+    fn reads_runs(self) -> bool {
+        false
     }
 
     /// Packs a patch in place. `slot` has [`packed_size`](Self::packed_size) bytes; the patch lies at its end.
@@ -179,6 +231,9 @@ pub enum AnyBackend {
     /// NEON with SMMLA.
     #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
     I8mm(i8mm::I8mm),
+    /// AVX-512 with VNNI.
+    #[cfg(target_arch = "x86_64")]
+    Vnni(vnni::Vnni),
 }
 
 /// Calls a method of the backend inside.
@@ -192,6 +247,8 @@ macro_rules! dispatch {
             Self::Dotprod($backend) => $call,
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
             Self::I8mm($backend) => $call,
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni($backend) => $call,
         }
     };
 }
@@ -207,6 +264,10 @@ impl Backend for AnyBackend {
 
     fn reads_in_place(self) -> bool {
         dispatch!(self, backend => backend.reads_in_place())
+    }
+
+    fn reads_runs(self) -> bool {
+        dispatch!(self, backend => backend.reads_runs())
     }
 
     fn pack(self, slot: &mut [i8]) {
@@ -259,7 +320,9 @@ impl Backend for AnyBackend {
 
 /// The backends of this machine, best first. The portable one is always there.
 pub fn available() -> impl Iterator<Item = AnyBackend> {
-    [
+    let ladder = [
+        #[cfg(target_arch = "x86_64")]
+        vnni::Vnni::detect().map(AnyBackend::Vnni),
         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
         i8mm::I8mm::detect().map(AnyBackend::I8mm),
         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
@@ -267,9 +330,8 @@ pub fn available() -> impl Iterator<Item = AnyBackend> {
         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
         neon::Neon::detect().map(AnyBackend::Neon),
         Some(AnyBackend::Scalar(scalar::Scalar)),
-    ]
-    .into_iter()
-    .flatten()
+    ];
+    ladder.into_iter().flatten()
 }
 
 /// The best backend of this machine.
@@ -278,7 +340,7 @@ pub fn detect() -> AnyBackend {
     available().next().unwrap_or(AnyBackend::Scalar(scalar::Scalar))
 }
 
-/// The backend of this name, if this machine has it.
+/// The backend of this machine with that [`name`](Backend::name).
 #[must_use]
 pub fn by_name(name: &str) -> Option<AnyBackend> {
     available().find(|backend| backend.name() == name)

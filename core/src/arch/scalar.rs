@@ -24,6 +24,9 @@ impl Backend for Scalar {
     }
 
     fn gemm(self, gemm: &Gemm<'_>, out: &mut [i8]) -> Option<()> {
+        if gemm.runs != 1 {
+            return None;
+        }
         let mut pixel = 0;
         while pixel < gemm.pixels {
             let patches = gemm.patches.get(pixel * gemm.patch_stride..)?;

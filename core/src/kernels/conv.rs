@@ -205,6 +205,8 @@ impl<'a> Conv<'a> {
             patch_stride: 0,
             pixels: 0,
             depth: layout.padded_depth,
+            runs: 1,
+            run_stride: 0,
             weights: group_weights(self, layout, group)?,
             table: self.table.slice(group * layout.padded_outputs, layout.padded_outputs)?,
             outputs: layout.group_outputs,

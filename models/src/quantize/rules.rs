@@ -55,7 +55,7 @@ mod tests {
         assert_eq!(parameters(0.0, 6.0), QuantParams { scale: 6.0 / 255.0, zero_point: -128 });
         assert_eq!(parameters(2.0, 6.0).zero_point, -128, "the range reaches down to zero");
         assert_eq!(parameters(-255.0, 0.0), QuantParams { scale: 1.0, zero_point: 127 });
-        assert_eq!(parameters(-127.5, 127.5).zero_point, 0);
+        assert_eq!(parameters(-128.0, 127.0), QuantParams { scale: 1.0, zero_point: 0 });
         assert_eq!(parameters(0.0, 0.0), QuantParams { scale: 1.0, zero_point: -128 });
         for (least, largest) in [(-1.0, 3.0), (-0.3, 0.1), (-7e-5, 2e5)] {
             let quant = parameters(least, largest);

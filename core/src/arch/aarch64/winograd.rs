@@ -314,11 +314,20 @@ impl Group<'_> {
 unsafe fn transform_back(sums: impl Fn(usize) -> int32x4_t) -> [int32x4_t; 4] {
     // SAFETY: only registers are touched.
     unsafe {
-        let line = |a, b, c, d| [vaddq_s32(vaddq_s32(a, b), c), vsubq_s32(vsubq_s32(b, c), d)];
-        let columns = [0, 1, 2, 3].map(|x| line(sums(x), sums(4 + x), sums(8 + x), sums(12 + x)));
-        let [a, b, c, d] = columns;
-        let [upper, lower] = [0, 1].map(|y| line(a[y], b[y], c[y], d[y]));
-        [upper[0], upper[1], lower[0], lower[1]]
+        // No `map`: the compiler would not inline it.
+        let mut lines = [[vdupq_n_s32(0); 4]; 2];
+        for column in 0..4 {
+            let [a, b, c, d] = [sums(column), sums(4 + column), sums(8 + column), sums(12 + column)];
+            lines[0][column] = vaddq_s32(vaddq_s32(a, b), c);
+            lines[1][column] = vsubq_s32(vsubq_s32(b, c), d);
+        }
+        let [[a, b, c, d], [e, f, g, h]] = lines;
+        [
+            vaddq_s32(vaddq_s32(a, b), c),
+            vsubq_s32(vsubq_s32(b, c), d),
+            vaddq_s32(vaddq_s32(e, f), g),
+            vsubq_s32(vsubq_s32(f, g), h),
+        ]
     }
 }
 

@@ -1,0 +1,7 @@
+//! The program as its users meet it: run as a process, on small networks and on the full GoogLeNet.
+#![cfg(feature = "tract")]
+
+mod bad_input;
+mod commands;
+mod common;
+mod googlenet;
