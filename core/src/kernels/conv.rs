@@ -9,7 +9,7 @@ use core::ops::Range;
 
 use super::{ChannelTable, Pixels, PixelsMut};
 use crate::arch::scalar::Scalar;
-use crate::arch::{Backend, Gemm};
+use crate::arch::{Backend, Gemm, Rows};
 use crate::quant::Output;
 use crate::shape::{Shape, Window};
 
@@ -159,6 +159,20 @@ pub fn run_pixels<B: Backend>(
         by_tiles(backend, layout.padded_depth, range.clone(), scratch, &mut fill, &mut [Product { gemm, out }])?;
     }
     Some(())
+}
+
+/// As [`run`], with weights that the backend has prepared ([`Backend::prepare`]).
+pub fn run_prepared<B: Backend>(
+    backend: B,
+    conv: &Conv<'_>,
+    prepared: &[i16],
+    input: Pixels<'_>,
+    output: &mut PixelsMut<'_>,
+    workspace: &mut [i16],
+) -> Option<()> {
+    let (shape, stride) = (output.shape(), output.stride());
+    let rows = Rows { shape, first: 0, count: shape.height, out: output.from_pixel_mut(0)?, stride };
+    backend.conv_prepared(conv, prepared, input, rows, workspace)
 }
 
 /// A matrix product that waits for its patches, and where its first pixel goes.
