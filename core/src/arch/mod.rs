@@ -206,6 +206,12 @@ pub trait Backend: Copy {
         None
     }
 
+    /// Fills `to` with rows of `length` elements, the first of them at the start of `source`, each next one `stride`
+    /// later there.
+    fn copy_rows(self, source: &[i8], stride: usize, length: usize, to: &mut [i8]) -> Option<()> {
+        copy_rows_portable(source, stride, length, to)
+    }
+
     /// Largest value of each of `out`'s channels over a window, clamped to the range of `limits`, lower end first.
     fn max_pool(self, window: &PoolWindow<'_>, limits: (i8, i8), out: &mut [i8]) -> Option<()> {
         window.max_portable(limits, out)
@@ -215,6 +221,16 @@ pub trait Backend: Copy {
     fn lrn(self, lrn: &Lrn<'_>, original: &[i8], out: &mut [i8]) -> Option<()> {
         lrn::pixel(lrn, original, out)
     }
+}
+
+/// As [`Backend::copy_rows`], on any machine.
+fn copy_rows_portable(mut source: &[i8], stride: usize, length: usize, to: &mut [i8]) -> Option<()> {
+    for row in to.chunks_mut(length.max(1)) {
+        row.copy_from_slice(source.get(..row.len())?);
+        // Behind the last row there is nothing more to read.
+        source = source.get(stride..).unwrap_or_default();
+    }
+    Some(())
 }
 
 /// One of this machine's backends. It dispatches per tile, not per element.
@@ -307,6 +323,10 @@ impl Backend for AnyBackend {
         workspace: &mut [i16],
     ) -> Option<()> {
         dispatch!(self, backend => backend.conv_prepared(conv, prepared, input, rows, workspace))
+    }
+
+    fn copy_rows(self, source: &[i8], stride: usize, length: usize, to: &mut [i8]) -> Option<()> {
+        dispatch!(self, backend => backend.copy_rows(source, stride, length, to))
     }
 
     fn max_pool(self, window: &PoolWindow<'_>, limits: (i8, i8), out: &mut [i8]) -> Option<()> {
