@@ -279,8 +279,12 @@ pub(super) fn gather<B: Backend>(
         let (middle, after) = rest.split_at_mut_checked(columns.length as usize * channels)?;
         before.fill(conv.input_zero_point);
         after.fill(conv.input_zero_point);
-        for (to, from) in middle.chunks_exact_mut(channels).zip(source.chunks(input.stride())) {
-            to.copy_from_slice(from.get(..channels)?);
+        if channels == input.stride() {
+            middle.copy_from_slice(source.get(..middle.len())?);
+        } else {
+            for (to, from) in middle.chunks_exact_mut(channels).zip(source.chunks(input.stride())) {
+                to.copy_from_slice(from.get(..channels)?);
+            }
         }
         // Behind the last row there is nothing more to read.
         source = source.get(source_row..).unwrap_or_default();

@@ -103,7 +103,7 @@ pub(crate) fn lrn(lrn: &Lrn<'_>, original: &[i8], out: &mut [i8]) -> Option<()> 
         && lrn.index_shift < 32
         && ((largest_sum >> lrn.index_shift) as usize) < lrn.table.len()
         && (1..=30).contains(&lrn.shift);
-    if !covered || below > REACH || above > REACH || channels % 8 != 0 || original.len() != channels {
+    if !covered || below > REACH || above > REACH || !channels.is_multiple_of(8) || original.len() != channels {
         return lrn::pixel(lrn, original, out);
     }
     for first in (0..channels).step_by(CHUNK) {

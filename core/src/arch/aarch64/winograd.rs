@@ -314,20 +314,11 @@ impl Group<'_> {
 unsafe fn transform_back(sums: impl Fn(usize) -> int32x4_t) -> [int32x4_t; 4] {
     // SAFETY: only registers are touched.
     unsafe {
-        // No `map`: the compiler would not inline it.
-        let mut lines = [[vdupq_n_s32(0); 4]; 2];
-        for column in 0..4 {
-            let [a, b, c, d] = [sums(column), sums(4 + column), sums(8 + column), sums(12 + column)];
-            lines[0][column] = vaddq_s32(vaddq_s32(a, b), c);
-            lines[1][column] = vsubq_s32(vsubq_s32(b, c), d);
-        }
-        let [[a, b, c, d], [e, f, g, h]] = lines;
-        [
-            vaddq_s32(vaddq_s32(a, b), c),
-            vsubq_s32(vsubq_s32(b, c), d),
-            vaddq_s32(vaddq_s32(e, f), g),
-            vsubq_s32(vsubq_s32(f, g), h),
-        ]
+        let line = |[a, b, c, d]: [int32x4_t; 4]| [vaddq_s32(vaddq_s32(a, b), c), vsubq_s32(vsubq_s32(b, c), d)];
+        let column = |x: usize| line([sums(x), sums(4 + x), sums(8 + x), sums(12 + x)]);
+        let ([a, e], [b, f], [c, g], [d, h]) = (column(0), column(1), column(2), column(3));
+        let ([upper_left, upper_right], [lower_left, lower_right]) = (line([a, b, c, d]), line([e, f, g, h]));
+        [upper_left, upper_right, lower_left, lower_right]
     }
 }
 
