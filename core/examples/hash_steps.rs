@@ -3,7 +3,8 @@
 //! Usage: hash_steps MODEL.tin [INPUT.bin]
 //!
 //! INPUT.bin holds the network's int8 input, dense NHWC; without it, or with `test`, the self-test's is used. Every
-//! backend of the machine runs, named on stderr; exit code 1 if two of them differ, 2 if there is nothing to run.
+//! backend of the machine runs, with the file's weights and with prepared ones, named on stderr; exit code 1 if two runs
+//! differ, 2 if there is nothing to run.
 
 use std::ops::ControlFlow;
 use std::process::ExitCode;
@@ -50,9 +51,14 @@ fn input_values(model: &Model<'_>, path: &str) -> Result<Vec<i8>, String> {
     Ok(values.into_iter().map(|value| value as i8).collect())
 }
 
-fn lines(model: &Model<'_>, input: &[i8], backend: AnyBackend) -> Result<Vec<String>, String> {
+/// The lines of one run, with prepared weights or without.
+fn lines(model: &Model<'_>, input: &[i8], backend: AnyBackend, prepare: bool) -> Result<Vec<String>, String> {
     let mut arena = vec![0; model.arena_size()];
     let mut session = Session::with_backend(model, &mut arena, backend).map_err(|error| error.to_string())?;
+    let mut memory = vec![0; if prepare { session.prepared_size() } else { 0 }];
+    if !memory.is_empty() {
+        session.prepare(&mut memory).map_err(|error| error.to_string())?;
+    }
     session.input_mut().copy_from_slice(input);
     let mut lines = Lines(Vec::new());
     session.run_observed(&mut lines).map_err(|error| error.to_string())?;
@@ -65,11 +71,12 @@ fn run(path: &str, input: &str) -> Result<bool, String> {
     let model = Model::new(&buffer[start..]).map_err(|error| format!("{path}: {error}"))?;
     let input = input_values(&model, input)?;
     let (mut first, mut agree) = (None, true);
-    for backend in available() {
-        let lines = lines(&model, &input, backend)?;
+    for (backend, prepare) in available().flat_map(|backend| [(backend, false), (backend, true)]) {
+        let lines = lines(&model, &input, backend, prepare)?;
         let expected = first.get_or_insert_with(|| lines.clone());
         let different = lines.iter().zip(expected.iter()).find(|(line, expected)| line != expected);
         match different {
+            None if prepare => eprintln!("{}: {} steps, prepared", backend.name(), lines.len()),
             None => eprintln!("{}: {} steps", backend.name(), lines.len()),
             Some((line, expected)) => eprintln!("{}: {line}, but before: {expected}", backend.name()),
         }

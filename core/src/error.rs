@@ -81,6 +81,11 @@ pub enum RunError {
         /// Bytes the model needs.
         needed: usize,
     },
+    /// The memory for prepared weights has fewer elements than the model needs on this backend.
+    PreparedTooSmall {
+        /// Elements the model needs.
+        needed: usize,
+    },
     /// The observer asked to stop.
     Stopped,
     /// A step could not run. A verified model never gives this.
@@ -172,6 +177,9 @@ impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ArenaTooSmall { needed } => write!(f, "the arena is too small: the model needs {needed} bytes"),
+            Self::PreparedTooSmall { needed } => {
+                write!(f, "the memory for prepared weights is too small: the model needs {needed} elements")
+            }
             Self::Stopped => f.write_str("stopped by the observer"),
             Self::Step { step } => write!(f, "step {step} could not run"),
         }

@@ -5,7 +5,7 @@
 
 use core::ops::{ControlFlow, Range};
 
-use crate::arch::{self, AnyBackend};
+use crate::arch::{self, AnyBackend, Backend};
 use crate::error::RunError;
 use crate::format::Crc32;
 use crate::format::tensor::{DataType, Tensor};
@@ -106,6 +106,12 @@ pub struct Session<'m, 'a> {
     backend: AnyBackend,
     activations: &'a mut [u8],
     scratch: &'a mut [i8],
+    /// All steps' prepared weights, one after the other; empty where none are.
+    prepared: &'a [i16],
+    /// What prepared convolutions run with.
+    workspace: &'a mut [i16],
+    /// Where the next step's prepared weights begin.
+    next_prepared: usize,
     next: usize,
 }
 
@@ -121,7 +127,45 @@ impl<'m, 'a> Session<'m, 'a> {
         let arena = arena.get_mut(..needed).ok_or(RunError::ArenaTooSmall { needed })?;
         let split = arena.split_at_mut_checked(model.activation_size());
         let (activations, scratch) = split.ok_or(RunError::ArenaTooSmall { needed })?;
-        Ok(Self { model: *model, backend, activations, scratch: bytemuck::cast_slice_mut(scratch), next: 0 })
+        Ok(Self {
+            model: *model,
+            backend,
+            activations,
+            scratch: bytemuck::cast_slice_mut(scratch),
+            prepared: &[],
+            workspace: &mut [],
+            next_prepared: 0,
+            next: 0,
+        })
+    }
+
+    /// Elements of memory that [`prepare`](Self::prepare) takes; 0 where this backend has nothing to prepare.
+    #[must_use]
+    pub fn prepared_size(&self) -> usize {
+        let (mut weights, mut workspace) = (0_usize, 0);
+        for found in self.model.steps().filter_map(|step| PreparedConv::of(self.backend, &step)) {
+            weights = weights.saturating_add(found.size);
+            workspace = workspace.max(self.backend.workspace_size(&found.conv.window, &found.layout));
+        }
+        weights.saturating_add(workspace)
+    }
+
+    /// Rewrites weights once to what runs fastest on this backend, the bits of the results unchanged, in memory of at
+    /// least [`prepared_size`](Self::prepared_size) elements. Without it the session runs from the file's weights.
+    pub fn prepare(&mut self, memory: &'a mut [i16]) -> Result<(), RunError> {
+        let needed = self.prepared_size();
+        let mut rest = memory.get_mut(..needed).ok_or(RunError::PreparedTooSmall { needed })?;
+        let mut total = 0;
+        for (index, step) in self.model.steps().enumerate() {
+            let Some(PreparedConv { conv, layout, size }) = PreparedConv::of(self.backend, &step) else { continue };
+            let (weights, others) = rest.split_at_mut_checked(size).ok_or(RunError::PreparedTooSmall { needed })?;
+            let prepared = self.backend.prepare(&conv.window, &layout, conv.weights, weights);
+            prepared.ok_or(RunError::Step { step: index as u16 })?;
+            (rest, total) = (others, total + size);
+        }
+        let (prepared, workspace) = memory.split_at_mut_checked(total).ok_or(RunError::PreparedTooSmall { needed })?;
+        (self.prepared, self.workspace, self.next, self.next_prepared) = (prepared, workspace, 0, 0);
+        Ok(())
     }
 
     /// The model.
@@ -174,12 +218,29 @@ impl<'m, 'a> Session<'m, 'a> {
         let failed = RunError::Step { step: index as u16 };
         let step = self.model.step(index).ok_or(failed)?;
         observer.before(index, &step);
-        execute(self.backend, &step, self.activations, self.scratch).ok_or(failed)?;
+        self.execute(&step).ok_or(failed)?;
         self.next = index + 1;
         let output = self.values(Some(step.output)).ok_or(failed)?;
         match observer.after(index, &step, output) {
             ControlFlow::Continue(()) => Ok(true),
             ControlFlow::Break(()) => Err(RunError::Stopped),
+        }
+    }
+
+    /// Runs a step, with its prepared weights if there are any.
+    fn execute(&mut self, step: &Step<'_>) -> Option<()> {
+        if self.next == 0 {
+            self.next_prepared = 0;
+        }
+        match PreparedConv::of(self.backend, step) {
+            Some(PreparedConv { conv, size, .. }) if !self.prepared.is_empty() => {
+                let weights = self.prepared.get(self.next_prepared..)?;
+                self.next_prepared += size;
+                let (read, write) = read_and_write(self.activations, &step.input, &step.output)?;
+                let (input, mut output) = (pixels(&step.input, read)?, pixels_mut(&step.output, write)?);
+                conv::run_prepared(self.backend, &conv, weights, input, &mut output, self.workspace)
+            }
+            _ => execute(self.backend, step, self.activations, self.scratch),
         }
     }
 
@@ -274,6 +335,24 @@ fn in_place<'a>(step: &Step<'_>, arena: &'a mut [u8]) -> Option<PixelsMut<'a>> {
         pixels_mut(&step.output, write)?.copy_from(pixels(&step.input, read)?)?;
     }
     pixels_mut(&step.output, arena.get_mut(range(&step.output))?)
+}
+
+/// A step's convolution whose weights the backend prepares.
+struct PreparedConv<'m> {
+    conv: conv::Conv<'m>,
+    layout: conv::Layout,
+    /// Elements of the prepared weights.
+    size: usize,
+}
+
+impl<'m> PreparedConv<'m> {
+    fn of(backend: AnyBackend, step: &Step<'m>) -> Option<Self> {
+        let Operator::Conv(conv) = step.operator else { return None };
+        let channels = (step.input.shape.channels, step.output.shape.channels);
+        let layout = conv::Layout::new(&conv.window, conv.groups, channels.0, channels.1)?;
+        let size = backend.prepared_size(&conv.window, &layout);
+        (size > 0 && step.output.data_type == DataType::Int8).then_some(Self { conv, layout, size })
+    }
 }
 
 fn execute(backend: AnyBackend, step: &Step<'_>, arena: &mut [u8], scratch: &mut [i8]) -> Option<()> {

@@ -26,11 +26,15 @@ fn hash(seed: u32, index: usize) -> u32 {
 
 /// Runs the case on every backend that prepares weights for it, whole and in bands of rows; tells how many did.
 fn check(case: &Case) -> usize {
-    let window = Window::square(3, 1).padded(case.padding);
+    check_window(&Window::square(3, 1).padded(case.padding), case)
+}
+
+/// As [`check`], with a window of its own.
+fn check_window(window: &Window, case: &Case) -> usize {
     let (height, width) = window.output(case.height, case.width).expect("the window fits");
     let (input_shape, shape) =
         (Shape::new(case.height, case.width, case.channels), Shape::new(height, width, case.outputs));
-    let layout = Layout::new(&window, 1, case.channels, case.outputs).expect("a layout");
+    let layout = Layout::new(window, 1, case.channels, case.outputs).expect("a layout");
     let value = |seed, index, low: i32, high: i32| match (case.extreme, hash(seed, index)) {
         (true, bits) => [low, high][bits as usize % 2] as i8,
         (false, bits) => (low + bits as i32 % (high - low + 1)) as i8,
@@ -41,7 +45,7 @@ fn check(case: &Case) -> usize {
     let shift: Vec<i32> = (0..layout.table).map(|index| case.shift + index as i32 % 3).collect();
     let table = ChannelTable { bias: &bias, multiplier: &multiplier, shift: &shift, weight_sum: &bias };
     let output = Output { zero_point: -5, min: -120, max: 127 };
-    let conv = Conv { window, groups: 1, weights: &weights, table, input_zero_point: -128, output };
+    let conv = Conv { window: *window, groups: 1, weights: &weights, table, input_zero_point: -128, output };
     let in_stride = case.channels as usize + 3;
     let in_size = (input_shape.pixels() as usize - 1) * in_stride + case.channels as usize;
     let input: Vec<i8> = (0..in_size).map(|index| value(4, index, -128, 127)).collect();
@@ -50,15 +54,15 @@ fn check(case: &Case) -> usize {
     let out_size = (shape.pixels() as usize - 1) * stride + case.outputs as usize;
 
     let mut expected = vec![77; out_size];
-    let mut scratch = vec![0; minimum_scratch(&window, &layout)];
+    let mut scratch = vec![0; minimum_scratch(window, &layout)];
     let mut tensor = PixelsMut::new(&mut expected, shape, stride).expect("a tensor");
     conv::run(Scalar, &conv, input, &mut tensor, &mut scratch).expect("the case is consistent");
 
     let mut count = 0;
-    for backend in available().filter(|backend| backend.prepared_size(&window, &layout) > 0) {
-        let mut prepared = vec![0; backend.prepared_size(&window, &layout)];
-        let mut workspace = vec![0; backend.workspace_size(&window, &layout)];
-        backend.prepare(&window, &layout, &weights, &mut prepared).expect("enough room");
+    for backend in available().filter(|backend| backend.prepared_size(window, &layout) > 0) {
+        let mut prepared = vec![0; backend.prepared_size(window, &layout)];
+        let mut workspace = vec![0; backend.workspace_size(window, &layout)];
+        backend.prepare(window, &layout, &weights, &mut prepared).expect("enough room");
         for band in [height, 1, 2, 3] {
             let mut computed = vec![77; out_size];
             for first in (0..height).step_by(band as usize) {
@@ -104,10 +108,21 @@ fn extremes_and_all_shifts_give_the_direct_bits() {
 }
 
 #[test]
-fn sums_that_could_overflow_are_not_prepared() {
-    let window = Window::square(3, 1).padded(Padding::same(1));
-    let layout = Layout::new(&window, 1, 3672, 16).expect("a layout");
-    for backend in available() {
-        assert_eq!(backend.prepared_size(&window, &layout), 0, "{}", backend.name());
+fn sums_near_the_largest_give_the_direct_bits() {
+    // From 3670 channels on, four times a convolution can be more than 32 bits hold.
+    for channels in [3664, 3672] {
+        let padding = Padding::same(1);
+        check(&Case { height: 3, width: 3, channels, outputs: 16, padding, extreme: true, shift: 50 });
+    }
+}
+
+#[test]
+fn other_windows_give_the_direct_bits_too() {
+    for (kernel, stride, channels) in [(1, 1, 24), (1, 2, 8), (5, 1, 16), (2, 2, 12), (7, 2, 3)] {
+        let window = Window::square(kernel, stride).padded(Padding::same(kernel / 2));
+        check_window(
+            &window,
+            &Case { height: 9, width: 7, channels, outputs: 22, padding: Padding::NONE, extreme: false, shift: 39 },
+        );
     }
 }

@@ -3,7 +3,8 @@
 //! `golden/every_operator.tin` is made by the tests of the workspace (`tests/src/every_operator.rs`); the hashes in it
 //! come from `kernels::reference`.
 
-use tinception_core::arch::available;
+use tinception_core::arch::{Backend, available};
+use tinception_core::error::RunError;
 use tinception_core::model::{Checksum, Model};
 use tinception_core::session::{Ranked, Session};
 
@@ -38,6 +39,27 @@ fn every_step_gives_the_stored_bits() {
         let ranked = session.logits().expect("logits").top(&mut best);
         assert!(ranked.is_sorted_by(|a, b| a.value >= b.value));
         assert_eq!(session.probabilities().expect("probabilities").iter().count(), 10);
+    }
+}
+
+#[test]
+fn prepared_weights_give_the_stored_bits() {
+    let model = Model::new(FILE).expect("a valid model");
+    for backend in available() {
+        let mut arena = vec![0xA5; model.arena_size()];
+        let mut session = Session::with_backend(&model, &mut arena, backend).expect("a large enough arena");
+        let needed = session.prepared_size();
+        let mut memory = vec![-1; needed];
+        session.prepare(&mut memory).expect("enough memory");
+        for _ in 0..2 {
+            assert_eq!(session.self_test(), Ok(None), "{}", backend.name());
+        }
+        if let Some(less) = needed.checked_sub(1) {
+            let mut memory = vec![0; less];
+            let mut arena = vec![0; model.arena_size()];
+            let mut session = Session::with_backend(&model, &mut arena, backend).expect("a large enough arena");
+            assert_eq!(session.prepare(&mut memory), Err(RunError::PreparedTooSmall { needed }));
+        }
     }
 }
 

@@ -50,6 +50,10 @@ impl Backend for Dotprod {
         unsafe { dot4(patch.as_ptr(), block.as_ptr(), steps) }
     }
 
+    fn copy_rows(self, source: &[i8], stride: usize, length: usize, to: &mut [i8]) -> Option<()> {
+        aarch64::pixels::copy_rows(source, stride, length, to)
+    }
+
     fn max_pool(self, window: &PoolWindow<'_>, limits: (i8, i8), out: &mut [i8]) -> Option<()> {
         aarch64::pixels::max_pool(window, limits, out)
     }

@@ -51,6 +51,11 @@ pub struct Gemm<'a> {
     pub pixels: usize,
     /// Elements of a patch before it is packed, a multiple of 4.
     pub depth: usize,
+    /// Runs of `depth / runs` consecutive elements that make a patch, each a multiple of 4: 1, or, for a backend that
+    /// [`reads_runs`](Backend::reads_runs), the rows of the kernel.
+    pub runs: usize,
+    /// Bytes from one run of a patch to the next.
+    pub run_stride: usize,
     /// `[oc/4][depth/4][4 oc][4 k]`.
     pub weights: &'a [i8],
     /// Bias, multiplier, shift and weight sum per channel, padded to a multiple of 4.
@@ -70,12 +75,16 @@ impl Gemm<'_> {
     /// range. Tells whether every shift is at least 33, so that the high half of a product is enough.
     #[must_use]
     pub fn check(&self, element_size: usize, out_length: usize) -> Option<bool> {
-        if self.depth == 0 || !self.depth.is_multiple_of(4) || self.pixels == 0 || self.outputs == 0 {
+        if self.runs == 0 || !self.depth.is_multiple_of(self.runs) || self.pixels == 0 || self.outputs == 0 {
             return None;
         }
-        let patch = self.depth.checked_mul(element_size)?;
+        let run = self.depth.checked_mul(element_size)? / self.runs;
+        if run == 0 || !(self.depth / self.runs).is_multiple_of(4) {
+            return None;
+        }
+        let last_run = (self.runs - 1).checked_mul(self.run_stride)?;
         let last_patch = (self.pixels - 1).checked_mul(self.patch_stride)?;
-        let read = last_patch.checked_add(patch)?;
+        let read = last_patch.checked_add(last_run)?.checked_add(run)?;
         let written = (self.pixels - 1).checked_mul(self.output_stride)?.checked_add(self.outputs)?;
         let channels = self.outputs.checked_next_multiple_of(4)?;
         let weights = channels.checked_mul(self.depth)?;
@@ -155,6 +164,11 @@ pub trait Backend: Copy {
         true
     }
 
+    /// Whether a patch may consist of several runs. Packing then works on any number of elements, each on its own.
+    fn reads_runs(self) -> bool {
+        false
+    }
+
     /// Packs a patch in place. `slot` has [`packed_size`](Self::packed_size) bytes; the patch lies at its end.
     fn pack(self, slot: &mut [i8]) {
         let _ = slot;
@@ -202,6 +216,12 @@ pub trait Backend: Copy {
         None
     }
 
+    /// Fills `to` with rows of `length` elements, the first of them at the start of `source`, each next one `stride`
+    /// later there.
+    fn copy_rows(self, source: &[i8], stride: usize, length: usize, to: &mut [i8]) -> Option<()> {
+        copy_rows_portable(source, stride, length, to)
+    }
+
     /// Largest value of each of `out`'s channels over a window, clamped to the range of `limits`, lower end first.
     fn max_pool(self, window: &PoolWindow<'_>, limits: (i8, i8), out: &mut [i8]) -> Option<()> {
         window.max_portable(limits, out)
@@ -211,6 +231,16 @@ pub trait Backend: Copy {
     fn lrn(self, lrn: &Lrn<'_>, original: &[i8], out: &mut [i8]) -> Option<()> {
         lrn::pixel(lrn, original, out)
     }
+}
+
+/// As [`Backend::copy_rows`], on any machine.
+fn copy_rows_portable(mut source: &[i8], stride: usize, length: usize, to: &mut [i8]) -> Option<()> {
+    for row in to.chunks_mut(length.max(1)) {
+        row.copy_from_slice(source.get(..row.len())?);
+        // Behind the last row there is nothing more to read.
+        source = source.get(stride..).unwrap_or_default();
+    }
+    Some(())
 }
 
 /// One of this machine's backends. It dispatches per tile, not per element.
@@ -267,6 +297,10 @@ impl Backend for AnyBackend {
         dispatch!(self, backend => backend.reads_in_place())
     }
 
+    fn reads_runs(self) -> bool {
+        dispatch!(self, backend => backend.reads_runs())
+    }
+
     fn pack(self, slot: &mut [i8]) {
         dispatch!(self, backend => backend.pack(slot));
     }
@@ -306,6 +340,10 @@ impl Backend for AnyBackend {
         dispatch!(self, backend => backend.conv_prepared(conv, prepared, input, rows, workspace))
     }
 
+    fn copy_rows(self, source: &[i8], stride: usize, length: usize, to: &mut [i8]) -> Option<()> {
+        dispatch!(self, backend => backend.copy_rows(source, stride, length, to))
+    }
+
     fn max_pool(self, window: &PoolWindow<'_>, limits: (i8, i8), out: &mut [i8]) -> Option<()> {
         dispatch!(self, backend => backend.max_pool(window, limits, out))
     }
@@ -317,7 +355,9 @@ impl Backend for AnyBackend {
 
 /// The backends of this machine, best first. The portable one is always there.
 pub fn available() -> impl Iterator<Item = AnyBackend> {
-    [
+    let ladder = [
+        #[cfg(target_arch = "x86_64")]
+        vnni::Vnni::detect().map(AnyBackend::Vnni),
         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
         i8mm::I8mm::detect().map(AnyBackend::I8mm),
         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
@@ -329,9 +369,8 @@ pub fn available() -> impl Iterator<Item = AnyBackend> {
         #[cfg(target_arch = "x86_64")]
         avx2::Avx2::detect().map(AnyBackend::Avx2),
         Some(AnyBackend::Scalar(scalar::Scalar)),
-    ]
-    .into_iter()
-    .flatten()
+    ];
+    ladder.into_iter().flatten()
 }
 
 /// The best backend of this machine.
@@ -340,7 +379,7 @@ pub fn detect() -> AnyBackend {
     available().next().unwrap_or(AnyBackend::Scalar(scalar::Scalar))
 }
 
-/// The backend of this name, if this machine has it.
+/// The backend of this machine with that [`name`](Backend::name).
 #[must_use]
 pub fn by_name(name: &str) -> Option<AnyBackend> {
     available().find(|backend| backend.name() == name)

@@ -78,6 +78,10 @@ impl Backend for Neon {
         aarch64::winograd::run(conv, prepared, input, rows, workspace)
     }
 
+    fn copy_rows(self, source: &[i8], stride: usize, length: usize, to: &mut [i8]) -> Option<()> {
+        aarch64::pixels::copy_rows(source, stride, length, to)
+    }
+
     fn max_pool(self, window: &PoolWindow<'_>, limits: (i8, i8), out: &mut [i8]) -> Option<()> {
         aarch64::pixels::max_pool(window, limits, out)
     }
@@ -103,28 +107,43 @@ impl Kernel<PIXELS> for Neon {
     }
 }
 
-/// The two pixels' products with one channel, 16 k.
+/// Adds pairs of sums of products to an accumulator.
+macro_rules! sadalp {
+    ($a:ident $sums:literal) => {
+        concat!("sadalp {", stringify!($a), ":v}.4s, ", $sums, ".8h\n")
+    };
+}
+
+/// The two pixels' products with a quad's four channels in v26 to v29, 16 k. A register of weights holds sums of products
+/// once it has been read for the last time; the order leaves room between a result and its use, for processors that
+/// issue in order.
 macro_rules! step {
-    ($weights:literal, $a0:ident $a1:ident) => {
+    ($a0:ident $b0:ident $c0:ident $d0:ident $a1:ident $b1:ident $c1:ident $d1:ident) => {
         concat!(
-            "smull v30.8h, ",
-            $weights,
-            ".8b, v24.8b\n",
-            "smull v31.8h, ",
-            $weights,
-            ".8b, v25.8b\n",
-            "smlal2 v30.8h, ",
-            $weights,
-            ".16b, v24.16b\n",
-            "smlal2 v31.8h, ",
-            $weights,
-            ".16b, v25.16b\n",
-            "sadalp {",
-            stringify!($a0),
-            ":v}.4s, v30.8h\n",
-            "sadalp {",
-            stringify!($a1),
-            ":v}.4s, v31.8h\n",
+            "smull v30.8h, v26.8b, v24.8b\n",
+            "smull v31.8h, v26.8b, v25.8b\n",
+            "smlal2 v30.8h, v26.16b, v24.16b\n",
+            "smlal2 v31.8h, v26.16b, v25.16b\n",
+            "smull v26.8h, v27.8b, v24.8b\n",
+            sadalp!($a0 "v30"),
+            "smull v30.8h, v27.8b, v25.8b\n",
+            sadalp!($a1 "v31"),
+            "smlal2 v26.8h, v27.16b, v24.16b\n",
+            "smull v31.8h, v28.8b, v24.8b\n",
+            "smlal2 v30.8h, v27.16b, v25.16b\n",
+            "smull v27.8h, v28.8b, v25.8b\n",
+            sadalp!($b0 "v26"),
+            "smlal2 v31.8h, v28.16b, v24.16b\n",
+            sadalp!($b1 "v30"),
+            "smull v26.8h, v29.8b, v24.8b\n",
+            "smlal2 v27.8h, v28.16b, v25.16b\n",
+            "smull v30.8h, v29.8b, v25.8b\n",
+            sadalp!($c0 "v31"),
+            "smlal2 v26.8h, v29.16b, v24.16b\n",
+            sadalp!($c1 "v27"),
+            "smlal2 v30.8h, v29.16b, v25.16b\n",
+            sadalp!($d0 "v26"),
+            sadalp!($d1 "v30"),
         )
     };
 }
@@ -138,12 +157,8 @@ macro_rules! short_step {
             "}], #4\n",
             "smull v30.8h, v26.8b, v24.8b\n",
             "smull v31.8h, v26.8b, v25.8b\n",
-            "sadalp {",
-            stringify!($a0),
-            ":v}.4s, v30.8h\n",
-            "sadalp {",
-            stringify!($a1),
-            ":v}.4s, v31.8h\n",
+            sadalp!($a0 "v30"),
+            sadalp!($a1 "v31"),
         )
     };
 }
@@ -185,7 +200,7 @@ macro_rules! sums {
                     "ldr q25, [{x1}], #16",
                     $(concat!(
                         "ld4 {{v26.4s-v29.4s}}, [{", stringify!($w), "}], #64\n",
-                        step!("v26", $a0 $a1), step!("v27", $b0 $b1), step!("v28", $c0 $c1), step!("v29", $d0 $d1),
+                        step!($a0 $b0 $c0 $d0 $a1 $b1 $c1 $d1),
                     ),)+
                     "subs {rounds}, {rounds}, #1",
                     "b.ne 2b",

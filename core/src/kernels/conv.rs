@@ -11,7 +11,7 @@ use core::ops::Range;
 use super::strip::Strip;
 use super::{ChannelTable, Pixels, PixelsMut};
 use crate::arch::scalar::Scalar;
-use crate::arch::{Backend, Gemm};
+use crate::arch::{Backend, Gemm, Rows};
 use crate::quant::Output;
 use crate::shape::{Shape, Window};
 
@@ -161,11 +161,25 @@ pub fn run_pixels<B: Backend>(
         }
         let mut fill = |pixel: usize, patch: &mut [i8]| {
             let (y, x) = (pixel as u32 / shape.width, pixel as u32 % shape.width);
-            gather(conv, &layout, input, (y, x), group, patch)
+            gather(backend, conv, &layout, input, (y, x), group, patch)
         };
         by_tiles(backend, &gemm, range.clone(), scratch, &mut fill, out)?;
     }
     Some(())
+}
+
+/// As [`run`], with weights that the backend has prepared ([`Backend::prepare`]).
+pub fn run_prepared<B: Backend>(
+    backend: B,
+    conv: &Conv<'_>,
+    prepared: &[i16],
+    input: Pixels<'_>,
+    output: &mut PixelsMut<'_>,
+    workspace: &mut [i16],
+) -> Option<()> {
+    let (shape, stride) = (output.shape(), output.stride());
+    let rows = Rows { shape, first: 0, count: shape.height, out: output.from_pixel_mut(0)?, stride };
+    backend.conv_prepared(conv, prepared, input, rows, workspace)
 }
 
 /// Fills as many patches as fit into `scratch` with `fill(pixel, patch)`, multiplies them as `gemm` says, and goes on
@@ -200,6 +214,8 @@ impl<'a> Conv<'a> {
     /// The matrix product of one group, its patches still missing.
     fn gemm(&self, layout: &Layout, group: usize, output_stride: usize) -> Option<Gemm<'a>> {
         Some(Gemm {
+            runs: 1,
+            run_stride: 0,
             patches: &[],
             patch_stride: 0,
             pixels: 0,
@@ -220,7 +236,8 @@ pub(super) fn group_weights<'a>(conv: &Conv<'a>, layout: &Layout, group: usize) 
 }
 
 /// Gathers the patch of one output pixel and group: `padded_depth` elements.
-pub(super) fn gather(
+pub(super) fn gather<B: Backend>(
+    backend: B,
     conv: &Conv<'_>,
     layout: &Layout,
     input: Pixels<'_>,
@@ -238,46 +255,38 @@ pub(super) fn gather(
     for zero in padding {
         *zero = 0;
     }
+    // What lies above and below the input is padding.
+    let (above, rest) = patch.split_at_mut_checked(rows.skipped as usize * row_size)?;
+    let (inside, below) = rest.split_at_mut_checked(rows.length as usize * row_size)?;
+    for edge in [above, below] {
+        if !edge.is_empty() {
+            edge.fill(conv.input_zero_point);
+        }
+    }
+    if columns.length == 0 {
+        inside.fill(conv.input_zero_point);
+        return Some(());
+    }
     let first_pixel = rows.start as usize * shape.width as usize + columns.start as usize;
     let mut source = input.from_pixel(first_pixel)?.get(first_channel..)?;
     let source_row = shape.width as usize * input.stride();
-    let whole_rows = columns.length == conv.window.kernel_width && channels == input.stride();
-    let inside = rows.skipped..rows.skipped + rows.length;
-    for (ky, row) in (0..).zip(patch.chunks_exact_mut(row_size)) {
-        if columns.length == 0 || !inside.contains(&ky) {
-            row.fill(conv.input_zero_point);
-            continue;
-        }
-        if whole_rows {
-            copy(row, source.get(..row_size)?);
+    if columns.length == conv.window.kernel_width && channels == input.stride() {
+        return backend.copy_rows(source, source_row, row_size, inside);
+    }
+    for row in inside.chunks_exact_mut(row_size) {
+        let (before, rest) = row.split_at_mut_checked(columns.skipped as usize * channels)?;
+        let (middle, after) = rest.split_at_mut_checked(columns.length as usize * channels)?;
+        before.fill(conv.input_zero_point);
+        after.fill(conv.input_zero_point);
+        if channels == input.stride() {
+            middle.copy_from_slice(source.get(..middle.len())?);
         } else {
-            let (before, rest) = row.split_at_mut_checked(columns.skipped as usize * channels)?;
-            let (middle, after) = rest.split_at_mut_checked(columns.length as usize * channels)?;
-            before.fill(conv.input_zero_point);
-            after.fill(conv.input_zero_point);
             for (to, from) in middle.chunks_exact_mut(channels).zip(source.chunks(input.stride())) {
-                copy(to, from.get(..channels)?);
+                to.copy_from_slice(from.get(..channels)?);
             }
         }
         // Behind the last row there is nothing more to read.
         source = source.get(source_row..).unwrap_or_default();
     }
     Some(())
-}
-
-/// Copies a slice to one of the same length. The rows of a stem's kernel, three channels wide, are short enough for the
-/// call of a library function to cost more than the copy.
-fn copy(to: &mut [i8], from: &[i8]) {
-    if let (16..=32, 16..=32) = (to.len(), from.len())
-        && let (Some(first), Some(last)) = (from.first_chunk::<16>(), from.last_chunk::<16>())
-    {
-        if let Some(to) = to.first_chunk_mut() {
-            *to = *first;
-        }
-        if let Some(to) = to.last_chunk_mut() {
-            *to = *last;
-        }
-    } else {
-        to.copy_from_slice(from);
-    }
 }

@@ -31,7 +31,7 @@ pub fn run<B: Backend>(
                 input.from_pixel(pixel as usize)?.get(group * layout.group_inputs..)?.get(..layout.depth)?
             } else {
                 let patch = scratch.get_mut(..layout.padded_depth)?;
-                gather(conv, &layout, input, (pixel / width, pixel % width), group, patch)?;
+                gather(backend, conv, &layout, input, (pixel / width, pixel % width), group, patch)?;
                 &*patch
             };
             let weights = group_weights(conv, &layout, group)?;

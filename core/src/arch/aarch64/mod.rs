@@ -15,7 +15,7 @@ pub(super) mod winograd;
 use core::arch::aarch64::*;
 
 use super::Gemm;
-use crate::quant::{Output, Requantize};
+use crate::quant::Output;
 
 /// The smallest shift that `SQDMULH` and `SRSHL` get right.
 const HIGH_HALF_SHIFT: i32 = 32;
@@ -44,29 +44,20 @@ pub(super) struct Group<'a> {
 /// Computes `gemm` with the kernel's tiles.
 #[inline(always)]
 pub(super) fn gemm<K: Kernel<P>, const P: usize>(kernel: K, gemm: &Gemm<'_>, out: &mut [i8]) -> Option<()> {
-    let quads = gemm.outputs.div_ceil(4);
-    let Some(last) = gemm.pixels.checked_sub(1) else { return Some(()) };
-    let patches_end = last.checked_mul(gemm.patch_stride)?.checked_add(gemm.depth)?;
-    let out_end = last.checked_mul(gemm.output_stride)?.checked_add(gemm.outputs)?;
-    let weights_end = quads.checked_mul(4)?.checked_mul(gemm.depth)?;
-    let table = gemm.table.slice(0, quads * 4)?;
-    let fits = gemm.depth.is_multiple_of(4)
-        && patches_end <= gemm.patches.len()
-        && out_end <= out.len()
-        && weights_end <= gemm.weights.len();
-    if !fits {
+    if gemm.pixels == 0 {
+        return Some(());
+    }
+    gemm.check(1, out.len())?;
+    if gemm.runs != 1 {
         return None;
     }
+    let quads = gemm.outputs.div_ceil(4);
     let groups = quads.div_ceil(K::QUADS);
     let mut quad = 0;
     for index in 0..groups {
         let count = (quads - quad).div_ceil(groups - index);
         let first = quad * 4;
-        let shifts = table.shift.get(first..first + count * 4)?;
-        let rules = table.multiplier.iter().zip(table.shift).take(gemm.outputs).skip(first).take(count * 4);
-        for (multiplier, shift) in rules {
-            Requantize::new(*multiplier, *shift as u32)?;
-        }
+        let shifts = gemm.table.shift.get(first..first + count * 4)?;
         let high_half = shifts.iter().all(|shift| *shift >= HIGH_HALF_SHIFT);
         let out = out.get_mut(first..)?.as_mut_ptr();
         kernel.group(count, &Group { gemm, first, out, high_half });

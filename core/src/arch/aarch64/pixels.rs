@@ -1,9 +1,41 @@
-//! What is no matrix product: max pooling and local response normalisation, one output pixel at a time.
+//! What is no matrix product: copies, max pooling and local response normalisation, one pixel at a time.
 
 use core::arch::aarch64::*;
 
-use crate::arch::PoolWindow;
+use crate::arch::{PoolWindow, copy_rows_portable};
 use crate::kernels::lrn::{self, Lrn};
+
+/// Fills `to` with rows of `length` elements, which begin `stride` elements apart in `source`.
+pub(crate) fn copy_rows(source: &[i8], stride: usize, length: usize, to: &mut [i8]) -> Option<()> {
+    if length < 16 || !to.len().is_multiple_of(length) {
+        return copy_rows_portable(source, stride, length, to);
+    }
+    let rows = to.len() / length;
+    let Some(last) = rows.checked_sub(1) else { return Some(()) };
+    if last.checked_mul(stride)?.checked_add(length)? > source.len() {
+        return None;
+    }
+    for row in 0..rows {
+        // SAFETY: `source` has the row's `length` elements, at least 16, and so has `to`; this target has NEON.
+        unsafe {
+            let (from, to) = (source.as_ptr().add(row * stride), to.as_mut_ptr().add(row * length));
+            let mut done = 0;
+            while done + 64 <= length {
+                vst1q_s8_x4(to.add(done), vld1q_s8_x4(from.add(done)));
+                done += 64;
+            }
+            while done + 16 <= length {
+                vst1q_s8(to.add(done), vld1q_s8(from.add(done)));
+                done += 16;
+            }
+            if done < length {
+                // The last 16 may overlap those before.
+                vst1q_s8(to.add(length - 16), vld1q_s8(from.add(length - 16)));
+            }
+        }
+    }
+    Some(())
+}
 
 /// Largest value of each channel of a window, clamped to `min..=max`.
 pub(crate) fn max_pool(window: &PoolWindow<'_>, (min, max): (i8, i8), out: &mut [i8]) -> Option<()> {
@@ -71,7 +103,7 @@ pub(crate) fn lrn(lrn: &Lrn<'_>, original: &[i8], out: &mut [i8]) -> Option<()> 
         && lrn.index_shift < 32
         && ((largest_sum >> lrn.index_shift) as usize) < lrn.table.len()
         && (1..=30).contains(&lrn.shift);
-    if !covered || below > REACH || above > REACH || channels % 8 != 0 || original.len() != channels {
+    if !covered || below > REACH || above > REACH || !channels.is_multiple_of(8) || original.len() != channels {
         return lrn::pixel(lrn, original, out);
     }
     for first in (0..channels).step_by(CHUNK) {

@@ -314,11 +314,11 @@ impl Group<'_> {
 unsafe fn transform_back(sums: impl Fn(usize) -> int32x4_t) -> [int32x4_t; 4] {
     // SAFETY: only registers are touched.
     unsafe {
-        let line = |a, b, c, d| [vaddq_s32(vaddq_s32(a, b), c), vsubq_s32(vsubq_s32(b, c), d)];
-        let columns = [0, 1, 2, 3].map(|x| line(sums(x), sums(4 + x), sums(8 + x), sums(12 + x)));
-        let [a, b, c, d] = columns;
-        let [upper, lower] = [0, 1].map(|y| line(a[y], b[y], c[y], d[y]));
-        [upper[0], upper[1], lower[0], lower[1]]
+        let line = |[a, b, c, d]: [int32x4_t; 4]| [vaddq_s32(vaddq_s32(a, b), c), vsubq_s32(vsubq_s32(b, c), d)];
+        let column = |x: usize| line([sums(x), sums(4 + x), sums(8 + x), sums(12 + x)]);
+        let ([a, e], [b, f], [c, g], [d, h]) = (column(0), column(1), column(2), column(3));
+        let ([upper_left, upper_right], [lower_left, lower_right]) = (line([a, b, c, d]), line([e, f, g, h]));
+        [upper_left, upper_right, lower_left, lower_right]
     }
 }
 
