@@ -3,7 +3,7 @@
 //! A tensor may be a slice of the channels of a wider one: then its pixel stride is the wide tensor's channel count and
 //! its offset is the wide tensor's plus the first channel. That is how a concatenation costs nothing.
 
-use super::bytes::{Field, f32_at, u32_at};
+use super::bytes::{Field, f32_at, u16_at, u32_at};
 use crate::quant::QuantParams;
 use crate::shape::Shape;
 
@@ -17,6 +17,7 @@ const CHANNELS: Field = 12..16;
 const PIXEL_STRIDE: Field = 16..20;
 const DATA_TYPE: usize = 20;
 const ZERO_POINT: usize = 21;
+const STORED_ROWS: Field = 22..24;
 const SCALE: Field = 24..28;
 
 /// What the elements of a tensor are.
@@ -63,6 +64,9 @@ pub struct Tensor {
     pub shape: Shape,
     /// Elements from one pixel to the next: at least the channels.
     pub pixel_stride: u32,
+    /// Rows that have memory: the height, or less for a tensor that is consumed while it is made. Row `y` then lies where
+    /// row `y % stored_rows` of a whole tensor would; with 0 it never lies in the arena at all.
+    pub stored_rows: u16,
     /// What the elements are.
     pub data_type: DataType,
     /// Scale and zero point. The zero point is 0 for logits and probabilities.
@@ -77,6 +81,7 @@ impl Tensor {
             offset: u32_at(record, OFFSET),
             shape: Shape::new(u32_at(record, HEIGHT), u32_at(record, WIDTH), u32_at(record, CHANNELS)),
             pixel_stride: u32_at(record, PIXEL_STRIDE),
+            stored_rows: u16_at(record, STORED_ROWS),
             data_type: DataType::from_number(record[DATA_TYPE])?,
             quant: QuantParams { scale: f32_at(record, SCALE), zero_point: record[ZERO_POINT] as i8 },
         })
@@ -93,20 +98,30 @@ impl Tensor {
         put(&mut record, WIDTH, &self.shape.width.to_le_bytes());
         put(&mut record, CHANNELS, &self.shape.channels.to_le_bytes());
         put(&mut record, PIXEL_STRIDE, &self.pixel_stride.to_le_bytes());
+        put(&mut record, STORED_ROWS, &self.stored_rows.to_le_bytes());
         record[DATA_TYPE] = self.data_type as u8;
         record[ZERO_POINT] = self.quant.zero_point as u8;
         put(&mut record, SCALE, &self.quant.scale.to_bits().to_le_bytes());
         record
     }
 
-    /// Bytes from the tensor's first element to its last, in the arena. For a slice of channels this is less than
-    /// pixels times stride, and the bytes between its pixels belong to its neighbours.
+    /// Bytes from the tensor's first stored element to its last, in the arena. For a slice of channels this is less
+    /// than pixels times stride, and the bytes between its pixels belong to its neighbours.
     #[must_use]
     pub fn extent(&self) -> u64 {
-        let elements = (self.shape.pixels().saturating_sub(1))
-            .saturating_mul(u64::from(self.pixel_stride))
-            .saturating_add(u64::from(self.shape.channels));
+        let pixels = u64::from(self.stored_rows) * u64::from(self.shape.width);
+        if pixels == 0 {
+            return 0;
+        }
+        let elements =
+            ((pixels - 1).saturating_mul(u64::from(self.pixel_stride))).saturating_add(u64::from(self.shape.channels));
         elements.saturating_mul(u64::from(self.data_type.size()))
+    }
+
+    /// Whether every row has memory.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        u32::from(self.stored_rows) == self.shape.height
     }
 
     /// One past the tensor's last byte in the arena.
@@ -132,15 +147,18 @@ mod tests {
             offset: 0x0102_0304,
             shape: Shape::new(28, 27, 64),
             pixel_stride: 256,
+            stored_rows: 28,
             data_type: DataType::Int8,
             quant: QuantParams { scale: 0.5, zero_point: -128 },
         };
         let record = tensor.emit();
         assert_eq!(record[..8], [4, 3, 2, 1, 28, 0, 0, 0]);
-        assert_eq!(record[16..22], [0, 1, 0, 0, 0, 0x80]);
+        assert_eq!(record[16..24], [0, 1, 0, 0, 0, 0x80, 28, 0]);
         assert_eq!(record[24..28], [0, 0, 0, 0x3f]);
         assert_eq!(Tensor::parse(&record), Some(tensor));
         assert_eq!(tensor.extent(), 28 * 27 * 256 - 256 + 64);
+        assert_eq!(Tensor { stored_rows: 3, ..tensor }.extent(), 3 * 27 * 256 - 256 + 64);
+        assert_eq!(Tensor { stored_rows: 0, ..tensor }.extent(), 0);
         let mut unknown = record;
         unknown[DATA_TYPE] = 3;
         assert_eq!(Tensor::parse(&unknown), None);

@@ -95,14 +95,16 @@ impl Layout {
     }
 }
 
+/// Whether each output pixel sees just the input pixel at its place: 1x1, stride 1, no padding.
+#[must_use]
+pub fn is_pointwise(window: &Window) -> bool {
+    *window == Window::square(1, 1)
+}
+
 /// Whether patches can be read where they lie, so that nothing is gathered.
 #[must_use]
 pub fn reads_in_place(window: &Window, layout: &Layout) -> bool {
-    window.area() == 1
-        && window.stride_height == 1
-        && window.stride_width == 1
-        && window.padding == crate::shape::Padding::NONE
-        && layout.depth == layout.padded_depth
+    is_pointwise(window) && layout.depth == layout.padded_depth
 }
 
 /// The least scratch a convolution runs with, in bytes: one patch, or none.
@@ -140,8 +142,7 @@ pub fn run_pixels<B: Backend>(
     if layout.depthwise {
         return super::depthwise::run_pixels(conv, &layout, input, shape, range, out, stride);
     }
-    if !backend.reads_in_place() && backend.packed_size(layout.padded_depth) > scratch.len() {
-        // Too little for one packed patch: the portable backend takes patches as they are.
+    if too_little_scratch(backend, &layout, scratch) {
         return run_pixels(Scalar, conv, input, shape, range, out, stride, scratch);
     }
     for group in 0..conv.groups {
@@ -156,27 +157,63 @@ pub fn run_pixels<B: Backend>(
             let (y, x) = (pixel as u32 / shape.width, pixel as u32 % shape.width);
             gather(conv, &layout, input, (y, x), group, patch)
         };
-        by_tiles(backend, layout.padded_depth, range.clone(), scratch, &mut fill, &mut [Product { gemm, out }])?;
+        by_tiles(backend, &layout, range.clone(), scratch, &mut fill, &mut [Some(Product { gemm, out })])?;
     }
     Some(())
 }
 
+/// Runs 1x1 convolutions with the same input on the same patches: `products` are those of all, `conv` and `layout` are
+/// the first one's, `pixels` is how many there are. Entries that are `None` are passed over.
+pub(crate) fn run_shared<B: Backend>(
+    backend: B,
+    conv: &Conv<'_>,
+    layout: &Layout,
+    input: Pixels<'_>,
+    pixels: usize,
+    scratch: &mut [i8],
+    products: &mut [Option<Product<'_>>],
+) -> Option<()> {
+    if too_little_scratch(backend, layout, scratch) {
+        return run_shared(Scalar, conv, layout, input, pixels, scratch, products);
+    }
+    if backend.reads_in_place() && reads_in_place(&conv.window, layout) {
+        for Product { gemm, out } in products.iter_mut().flatten() {
+            backend.gemm(&Gemm { patches: input.data(), patch_stride: input.stride(), pixels, ..*gemm }, out)?;
+        }
+        return Some(());
+    }
+    let width = input.shape().width;
+    let mut fill = |pixel: usize, patch: &mut [i8]| {
+        gather(conv, layout, input, (pixel as u32 / width, pixel as u32 % width), 0, patch)
+    };
+    by_tiles(backend, layout, 0..pixels, scratch, &mut fill, products)
+}
+
+/// Whether scratch holds no packed patch of a backend that packs. The portable one takes patches as they are.
+fn too_little_scratch<B: Backend>(backend: B, layout: &Layout, scratch: &[i8]) -> bool {
+    !backend.reads_in_place() && backend.packed_size(layout.padded_depth) > scratch.len()
+}
+
 /// A matrix product that waits for its patches, and where its first pixel goes.
-pub(super) struct Product<'a> {
+pub(crate) struct Product<'a> {
     pub gemm: Gemm<'a>,
     pub out: &'a mut [i8],
 }
 
 /// Fills as many patches as fit into `scratch` with `fill(pixel, patch)`, runs all `products` on them, and goes on
 /// until the range is done. All products have the same depth.
-pub(super) fn by_tiles<B: Backend>(
+pub(crate) fn by_tiles<B: Backend>(
     backend: B,
-    depth: usize,
+    layout: &Layout,
     range: Range<usize>,
     scratch: &mut [i8],
     fill: &mut impl FnMut(usize, &mut [i8]) -> Option<()>,
-    products: &mut [Product<'_>],
+    products: &mut [Option<Product<'_>>],
 ) -> Option<()> {
+    if too_little_scratch(backend, layout, scratch) {
+        return by_tiles(Scalar, layout, range, scratch, fill, products);
+    }
+    let depth = layout.padded_depth;
     let packed = backend.packed_size(depth);
     let tile = match scratch.len() / packed {
         0 => return None,
@@ -189,7 +226,7 @@ pub(super) fn by_tiles<B: Backend>(
             fill(pixel, slot.get_mut(packed - depth..)?)?;
             backend.pack(slot);
         }
-        for Product { gemm, out } in products.iter_mut() {
+        for Product { gemm, out } in products.iter_mut().flatten() {
             let out = out.get_mut((first - range.start) * gemm.output_stride..)?;
             backend.gemm(&Gemm { patches: scratch, patch_stride: packed, pixels, ..*gemm }, out)?;
         }
@@ -199,7 +236,7 @@ pub(super) fn by_tiles<B: Backend>(
 
 impl<'a> Conv<'a> {
     /// The matrix product of one group, its patches still missing.
-    pub(super) fn gemm(&self, layout: &Layout, group: usize, output_stride: usize) -> Option<Gemm<'a>> {
+    pub(crate) fn gemm(&self, layout: &Layout, group: usize, output_stride: usize) -> Option<Gemm<'a>> {
         Some(Gemm {
             patches: &[],
             patch_stride: 0,

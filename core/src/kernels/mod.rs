@@ -25,6 +25,7 @@ pub struct Pixels<'a> {
     data: &'a [i8],
     shape: Shape,
     stride: usize,
+    stored_rows: u32,
 }
 
 /// An int8 tensor to write: NHWC, its pixels `stride` elements apart. What lies between the pixels is not touched.
@@ -45,7 +46,14 @@ impl<'a> Pixels<'a> {
     /// A tensor over `data`, or `None` where it is empty, the stride is less than the channels or the data too short.
     #[must_use]
     pub fn new(data: &'a [i8], shape: Shape, stride: usize) -> Option<Self> {
-        fits(data.len(), shape, stride).then_some(Self { data, shape, stride })
+        Self::ring(data, shape, stride, shape.height)
+    }
+
+    /// A tensor of which `data` holds the last `stored_rows` rows made: row `y` in the place of row `y % stored_rows`.
+    #[must_use]
+    pub fn ring(data: &'a [i8], shape: Shape, stride: usize, stored_rows: u32) -> Option<Self> {
+        let stored = Shape { height: stored_rows, ..shape };
+        fits(data.len(), stored, stride).then_some(Self { data, shape, stride, stored_rows })
     }
 
     /// Height, width, channels.
@@ -70,6 +78,13 @@ impl<'a> Pixels<'a> {
     #[must_use]
     pub fn from_pixel(&self, first: usize) -> Option<&'a [i8]> {
         self.data.get(first.checked_mul(self.stride)?..)
+    }
+
+    /// The pixels of row `y`, gaps included, from the first to the end of the data.
+    #[must_use]
+    pub fn row(&self, y: u32) -> Option<&'a [i8]> {
+        let row = y.checked_rem(self.stored_rows)? as usize;
+        self.data.get(row * self.shape.width as usize * self.stride..)
     }
 
     /// The channels of the pixel at row `y`, column `x`.
@@ -108,7 +123,7 @@ impl PixelsMut<'_> {
     /// The tensor, to read.
     #[must_use]
     pub fn as_pixels(&self) -> Pixels<'_> {
-        Pixels { data: self.data, shape: self.shape, stride: self.stride }
+        Pixels { data: self.data, shape: self.shape, stride: self.stride, stored_rows: self.shape.height }
     }
 
     /// The pixels from number `first` on, gaps included.

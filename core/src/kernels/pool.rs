@@ -1,31 +1,56 @@
 //! Max and average pooling. Padding is never read: a window is clipped to the input.
 
+use core::ops::Range;
+
 use super::{AverageWindow, Divisors, Pixels, PixelsMut};
 use crate::quant::Output;
-use crate::shape::Window;
+use crate::shape::{Shape, Window};
 
-/// Largest value of each window, clamped to `min..=max`. Input and output have the same scale and zero point.
-pub fn max(window: &Window, (min, max): (i8, i8), input: Pixels<'_>, output: &mut PixelsMut<'_>) -> Option<()> {
-    if input.shape().channels != output.shape().channels || min > max {
+/// Parameters of a max pool. Input and output have the same scale and zero point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Max {
+    /// Kernel, stride, padding.
+    pub window: Window,
+    /// Range of the output.
+    pub output: Output,
+}
+
+/// Largest value of each window, clamped to the output's range.
+pub fn max(pool: &Max, input: Pixels<'_>, output: &mut PixelsMut<'_>) -> Option<()> {
+    let (shape, stride) = (output.shape(), output.stride());
+    max_pixels(pool, input, shape, 0..shape.pixels() as usize, output.from_pixel_mut(0)?, stride)
+}
+
+/// The output pixels `range` alone, counted in row-major order over an output of `shape`. `out` begins at the first of
+/// them, and they are `stride` elements apart. The input may be a ring that holds the rows under these pixels.
+pub fn max_pixels(
+    pool: &Max,
+    input: Pixels<'_>,
+    shape: Shape,
+    range: Range<usize>,
+    out: &mut [i8],
+    stride: usize,
+) -> Option<()> {
+    let (window, source) = (&pool.window, input.shape());
+    let channels = shape.channels as usize;
+    if source.channels != shape.channels || pool.output.min > pool.output.max {
         return None;
     }
-    let (shape, out) = (input.shape(), output.shape());
-    for y in 0..out.height {
-        let rows = window.rows(y, shape.height);
-        for x in 0..out.width {
-            let columns = window.columns(x, shape.width);
-            let pixel = output.pixel_mut(y as usize, x as usize)?;
-            pixel.fill(min);
-            for in_y in rows.start..rows.start + rows.length {
-                for in_x in columns.start..columns.start + columns.length {
-                    for (out, value) in pixel.iter_mut().zip(input.pixel(in_y as usize, in_x as usize)?) {
-                        *out = (*out).max(*value);
-                    }
+    for (pixel, out) in range.zip(out.chunks_mut(stride)) {
+        let out = out.get_mut(..channels)?;
+        let rows = window.rows(pixel as u32 / shape.width, source.height);
+        let columns = window.columns(pixel as u32 % shape.width, source.width);
+        out.fill(pool.output.min);
+        for y in rows.start..rows.start + rows.length {
+            let row = input.row(y)?.get(columns.start as usize * input.stride()..)?;
+            for values in row.chunks(input.stride()).take(columns.length as usize) {
+                for (out, value) in out.iter_mut().zip(values.get(..channels)?) {
+                    *out = (*out).max(*value);
                 }
             }
-            for out in pixel {
-                *out = (*out).min(max);
-            }
+        }
+        for out in out {
+            *out = (*out).min(pool.output.max);
         }
     }
     Some(())
@@ -43,23 +68,34 @@ pub struct Average<'a> {
     pub divisors: Divisors<'a>,
     /// Zero point of the input.
     pub zero_point: i8,
+    /// Zero point and range of an int8 output.
+    pub output: Output,
 }
 
 /// Mean of each window: `clamp(zp_out + requantize(sum(q - zp_in)))`, the rule chosen by the window's divisor.
-pub fn average(pool: &Average<'_>, requantized: Output, input: Pixels<'_>, output: &mut PixelsMut<'_>) -> Option<()> {
-    let out = output.shape();
-    if input.shape().channels != out.channels {
+pub fn average(pool: &Average<'_>, input: Pixels<'_>, output: &mut PixelsMut<'_>) -> Option<()> {
+    let (shape, stride) = (output.shape(), output.stride());
+    average_pixels(pool, input, shape, 0..shape.pixels() as usize, output.from_pixel_mut(0)?, stride)
+}
+
+/// The output pixels `range` alone, as [`max_pixels`] has them.
+pub fn average_pixels(
+    pool: &Average<'_>,
+    input: Pixels<'_>,
+    shape: Shape,
+    range: Range<usize>,
+    out: &mut [i8],
+    stride: usize,
+) -> Option<()> {
+    if input.shape().channels != shape.channels {
         return None;
     }
-    for y in 0..out.height {
-        for x in 0..out.width {
-            let pixel = output.pixel_mut(y as usize, x as usize)?;
-            means(pool, input, (y, x), |channel, mean| {
-                if let Some(value) = pixel.get_mut(channel) {
-                    *value = requantized.clamp(mean);
-                }
-            })?;
-        }
+    for (pixel, out) in range.zip(out.chunks_mut(stride)) {
+        means(pool, input, (pixel as u32 / shape.width, pixel as u32 % shape.width), |channel, mean| {
+            if let Some(value) = out.get_mut(channel) {
+                *value = pool.output.clamp(mean);
+            }
+        })?;
     }
     Some(())
 }
@@ -88,9 +124,10 @@ fn means(pool: &Average<'_>, input: Pixels<'_>, (y, x): (u32, u32), mut emit: im
     let channels = shape.channels as usize;
     for first in (0..channels).step_by(CHANNELS) {
         let mut sums = [0_i32; CHANNELS];
-        for in_y in rows.start..rows.start + rows.length {
-            for in_x in columns.start..columns.start + columns.length {
-                let values = input.pixel(in_y as usize, in_x as usize)?.get(first..)?;
+        for y in rows.start..rows.start + rows.length {
+            let row = input.row(y)?.get(columns.start as usize * input.stride()..)?;
+            for pixel in row.chunks(input.stride()).take(columns.length as usize) {
+                let values = pixel.get(..channels)?.get(first..)?;
                 for (sum, value) in sums.iter_mut().zip(values) {
                     *sum += i32::from(*value);
                 }
