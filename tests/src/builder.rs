@@ -4,8 +4,8 @@
 
 use rand::Rng as _;
 use tinception_core::format::preprocess::{Preprocess, TABLE_ENTRIES};
-use tinception_core::format::step::{Add, AveragePool, Conv, Lrn, Operator, Rescale, Softmax, Step};
-use tinception_core::format::tensor::{DataType, Tensor};
+use tinception_core::format::step::{Add, AveragePool, Conv, Link, Lrn, Operator, Rescale, Softmax, Step};
+use tinception_core::format::tensor::{DataType, Stored, Tensor};
 use tinception_core::format::writer::Writer;
 use tinception_core::format::{ALIGNMENT, NO_TENSOR};
 use tinception_core::image::{ColourOrder, Resize};
@@ -45,7 +45,8 @@ impl<'r> Builder<'r> {
     /// A tensor with memory of its own.
     pub fn tensor(&mut self, shape: Shape, data_type: DataType, zero_point: i8) -> u16 {
         let quant = QuantParams { scale: self.rng.random_range(0.01..0.2), zero_point };
-        let tensor = Tensor { offset: self.used, shape, pixel_stride: shape.channels, data_type, quant };
+        let (offset, pixel_stride, stored) = (self.used, shape.channels, Stored::Whole);
+        let tensor = Tensor { offset, shape, pixel_stride, stored, data_type, quant };
         self.used = (tensor.end() as u32).next_multiple_of(ALIGNMENT as u32);
         self.push(tensor)
     }
@@ -81,7 +82,8 @@ impl<'r> Builder<'r> {
         let name_length = name.len() as u16;
         let name = self.writer.add_data(name.as_bytes(), 1);
         let (min, max) = (range.min, range.max);
-        self.writer.steps.push(Step { input, second_input, output, min, max, name, name_length, operator });
+        let link = Link::None;
+        self.writer.steps.push(Step { input, second_input, output, min, max, name, name_length, link, operator });
     }
 
     /// An int8 tensor for what `window` makes of `input`.

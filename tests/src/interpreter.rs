@@ -37,13 +37,9 @@ fn output_of(step: &Step<'_>, arena: &[u8]) -> Vec<u8> {
     match &step.operator {
         Operator::Conv(conv) if logits => reference::conv_logits(conv, input, shape, &mut int32, out),
         Operator::Conv(conv) => reference::conv(conv, input, shape, &mut int8, out),
-        Operator::MaxPool(window, output) => {
-            reference::max_pool(window, (output.min, output.max), input, shape, &mut int8, out);
-        }
-        Operator::AveragePool(pool, _) if logits => {
-            reference::average_pool_logits(pool, input, shape, &mut int32, out);
-        }
-        Operator::AveragePool(pool, output) => reference::average_pool(pool, *output, input, shape, &mut int8, out),
+        Operator::MaxPool(pool) => reference::max_pool(pool, input, shape, &mut int8, out),
+        Operator::AveragePool(pool) if logits => reference::average_pool_logits(pool, input, shape, &mut int32, out),
+        Operator::AveragePool(pool) => reference::average_pool(pool, input, shape, &mut int8, out),
         Operator::Lrn(lrn) => reference::lrn(lrn, input, shape, &mut int8),
         Operator::Add(add) => {
             let second = gather(step.second_input.as_ref().expect("an addition has two inputs"), arena);

@@ -3,8 +3,8 @@
 mod selftest;
 
 pub use selftest::self_test;
-use tinception_core::format::step::{self, Step};
-use tinception_core::format::tensor::{self, DataType};
+use tinception_core::format::step::{self, Link, Step};
+use tinception_core::format::tensor::{self, DataType, Stored};
 use tinception_core::format::writer::Writer;
 use tinception_core::format::{ALIGNMENT, NO_TENSOR, SCRATCH_LIMIT};
 use tinception_core::kernels::conv::minimum_scratch;
@@ -42,6 +42,7 @@ pub fn emit(program: &Program, plan: &Plan) -> Result<Writer, CompileError> {
             offset: location.offset as u32,
             shape: tensor.shape,
             pixel_stride: location.pixel_stride,
+            stored: Stored::Whole,
             data_type: tensor.data_type,
             quant: tensor.quant,
         })
@@ -118,6 +119,7 @@ fn record(writer: &mut Writer, step: &program::Step) -> Result<Step, CompileErro
         max: step.range.1,
         name: writer.add_data(name, 1),
         name_length: name.len() as u16,
+        link: Link::None,
         operator,
     })
 }
