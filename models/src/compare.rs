@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use tinception_core::error::{ImageError, RunError};
 use tinception_core::format::tensor::DataType;
 use tinception_core::image::quantize_pixels;
-use tinception_core::model::{Model, Step};
+use tinception_core::model::Model;
 use tinception_core::session::{Session, Values, Whole};
 
 use crate::aligned::Aligned;

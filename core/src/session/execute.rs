@@ -1,7 +1,9 @@
 //! Runs one group of steps: finds its tensors in the arena and calls the kernels.
 
+use core::ops::Range;
+
 use super::{Session, range};
-use crate::arch::{AnyBackend, Rows};
+use crate::arch::{AnyBackend, Backend, Rows};
 use crate::format::tensor::{DataType, Tensor};
 use crate::kernels::conv::{self, Product};
 use crate::kernels::{Pixels, PixelsMut, dense, elementwise, lrn, pool, softmax};
@@ -106,15 +108,18 @@ struct Ring {
 
 impl Ring {
     /// How many rows to make next, all of them one after the other in memory, none of them over one from row `needed` on.
-    /// An even number where there are as many, because exact Winograd makes two rows at a time.
+    /// A multiple of 4, or at least of 2, where there are as many: tiles of pixels come out even, and exact Winograd makes
+    /// two rows at a time.
     fn band(&self, needed: u32) -> Option<u32> {
         let free = self.stored.checked_sub(self.made.saturating_sub(needed))?;
         let to_end = self.stored - self.made.checked_rem(self.stored)?;
         let left = self.height - self.made;
         match free.min(to_end).min(left) {
             0 => None,
-            band if band == left || band == 1 => Some(band),
-            band => Some(band - band % 2),
+            band if band == left => Some(band),
+            band @ (1 | 2) => Some(band),
+            3 => Some(2),
+            band => Some(band - band % 4),
         }
     }
 }
@@ -170,17 +175,24 @@ fn rows(session: &mut Session<'_, '_>, first: usize, length: usize, parts: Parts
     Some(())
 }
 
-/// Pools the output pixel of this number into `out`.
-fn pool_pixel(backend: AnyBackend, head: &Step<'_>, input: Pixels<'_>, pixel: usize, out: &mut [i8]) -> Option<()> {
-    let (shape, stride) = (head.output.shape, out.len());
-    match &head.operator {
-        Operator::MaxPool(pool) => pool::max_pixels(backend, pool, input, shape, pixel..pixel + 1, out, stride),
-        Operator::AveragePool(pool) => pool::average_pixels(pool, input, shape, pixel..pixel + 1, out, stride),
+/// The pixels `range` of a pool's output, one after the other in `out`.
+fn pool_pixels(
+    backend: AnyBackend,
+    pool: &Operator<'_>,
+    input: Pixels<'_>,
+    (shape, range): (Shape, Range<usize>),
+    out: &mut [i8],
+) -> Option<()> {
+    let stride = shape.channels as usize;
+    match pool {
+        Operator::MaxPool(pool) => pool::max_pixels(backend, pool, input, shape, range, out, stride),
+        Operator::AveragePool(pool) => pool::average_pixels(pool, input, shape, range, out, stride),
         _ => None,
     }
 }
 
-/// A pool and the 1x1 convolution over it: pooled pixels are the convolution's patches.
+/// A pool and the 1x1 convolution over it: as many pooled pixels as the scratch holds are the convolution's input, or, for
+/// a backend that packs patches, pooled pixels are its patches.
 fn pooled_patches(session: &mut Session<'_, '_>, first: usize, parts: Parts<'_>) -> Option<()> {
     let backend = session.backend;
     let (head, tail) = (session.model.step(first)?, session.model.step(first + 1)?);
@@ -192,32 +204,34 @@ fn pooled_patches(session: &mut Session<'_, '_>, first: usize, parts: Parts<'_>)
     let (shape, stride) = (head.output.shape, tail.output.pixel_stride as usize);
     let (count, channels) = (shape.pixels() as usize, layout.depth);
     let write: &mut [i8] = bytemuck::cast_slice_mut(write);
-    let Some(prepared) = prepared else {
+    let reads_in_place = backend.reads_in_place() && conv::reads_in_place(&conv.window, &layout);
+    if prepared.is_none() && !reads_in_place {
         let mut fill = |pixel: usize, patch: &mut [i8]| {
             let (values, padding) = patch.split_at_mut_checked(channels)?;
             padding.fill(0);
-            pool_pixel(backend, &head, input, pixel, values)?;
+            pool_pixels(backend, &head.operator, input, (shape, pixel..pixel + 1), values)?;
             parts(first, Pixels::new(values, Shape { height: 1, width: 1, ..shape }, channels)?);
             Some(())
         };
         let gemm = conv.gemm(&layout, 0, stride)?;
         let products = &mut [Some(Product { gemm, out: write })];
         return conv::by_tiles(backend, &layout, 0..count, session.scratch, &mut fill, products);
+    }
+    let fitting = match session.scratch.len().checked_div(channels)? {
+        0 => return None,
+        many if many > backend.tile_pixels() => many - many % backend.tile_pixels(),
+        few => few,
     };
-    // Prepared weights want an input: as many pooled pixels as the scratch holds.
-    let fitting = session.scratch.len() / channels;
-    for start in (0..count).step_by(fitting.max(1)) {
-        let pixels = fitting.min(count - start);
-        let row = Shape::new(1, pixels as u32, channels as u32);
-        for (pixel, values) in (start..start + pixels).zip(session.scratch.chunks_exact_mut(channels)) {
-            pool_pixel(backend, &head, input, pixel, values)?;
-        }
+    for start in (0..count).step_by(fitting) {
+        let range = start..count.min(start + fitting);
+        let row = Shape::new(1, range.len() as u32, channels as u32);
+        pool_pixels(backend, &head.operator, input, (shape, range), session.scratch)?;
         let pooled = Pixels::new(session.scratch, row, channels)?;
         parts(first, pooled);
         let out = write.get_mut(start * stride..)?;
-        let shape = Shape { channels: tail.output.shape.channels, ..row };
-        let rows = Rows { shape, first: 0, count: 1, out, stride };
-        conv::run_rows(backend, conv, Some(prepared), pooled, rows, (&mut [], &mut *session.workspace))?;
+        let rows =
+            Rows { shape: Shape { channels: tail.output.shape.channels, ..row }, first: 0, count: 1, out, stride };
+        conv::run_rows(backend, conv, prepared, pooled, rows, (&mut [], &mut *session.workspace))?;
     }
     Some(())
 }

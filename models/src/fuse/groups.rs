@@ -27,15 +27,12 @@ struct Candidate {
     saved: u64,
 }
 
-/// Links what may be linked and leaves the peak no higher than it is.
-pub(super) fn link(program: &mut Program, fusions: Fusions) {
+/// Links what saves memory and leaves the peak no higher than it is.
+pub(super) fn save_memory(program: &mut Program, fusions: Fusions) {
     let mut candidates: Vec<Candidate> = Vec::new();
     for step in &program.steps {
         candidates.extend(fusions.rows.then(|| rows(program, step)).flatten());
         candidates.extend(fusions.projection.then(|| projection(program, step)).flatten());
-    }
-    if fusions.shared {
-        candidates.extend((0..program.tensors.len()).filter_map(|input| shared(program, input)));
     }
     // Stable: what saves the same stays in the order of the steps.
     candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.saved));
@@ -47,6 +44,21 @@ pub(super) fn link(program: &mut Program, fusions: Fusions) {
             if after <= before {
                 (*program, before) = (attempt, after);
             }
+        }
+    }
+}
+
+/// Links 1x1 convolutions over one input as long as the peak stays within `limit`: all of them, else fewer.
+pub(super) fn share(program: &mut Program, limit: u64) {
+    for input in 0..program.tensors.len() {
+        let Some(mut candidate) = shared(program, input) else { continue };
+        while candidate.outputs.len() > 1 {
+            let mut attempt = program.clone();
+            if apply(&mut attempt, &candidate) && peak(&attempt) <= limit {
+                *program = attempt;
+                break;
+            }
+            candidate.outputs.pop();
         }
     }
 }
@@ -102,10 +114,11 @@ fn projection(program: &Program, pool: &Step) -> Option<Candidate> {
     (depth <= SCRATCH_LIMIT as usize).then_some(Candidate { kind: Kind::Projection, outputs, saved })
 }
 
-/// The 1x1 convolutions that read a tensor.
+/// The 1x1 convolutions that read a tensor and run on their own so far.
 fn shared(program: &Program, input: TensorId) -> Option<Candidate> {
     let readers = program.steps.iter().filter(|step| step.input == input && pointwise(program, step).is_some());
-    let outputs: Vec<TensorId> = readers.map(|step| step.output).take(GROUP_LIMIT).collect();
+    let free = readers.map(|step| step.output).filter(|output| index_if_free(program, *output).is_some());
+    let outputs: Vec<TensorId> = free.take(GROUP_LIMIT).collect();
     (outputs.len() > 1).then_some(Candidate { kind: Kind::Shared, outputs, saved: 0 })
 }
 
@@ -120,31 +133,21 @@ fn pointwise(program: &Program, step: &Step) -> Option<usize> {
 /// tensors would get in each other's way. Later steps read only what the first one reads or what steps of the candidate
 /// make, so they may come earlier.
 fn apply(program: &mut Program, candidate: &Candidate) -> bool {
-    let mut free = candidate.outputs.clone();
-    free.retain(|output| index_if_free(program, *output).is_some());
-    if candidate.kind == Kind::Shared {
-        // What is taken is taken; the others can still share.
-        if free.len() < 2 {
-            return false;
-        }
-    } else if free.len() < candidate.outputs.len() {
-        return false;
-    }
-    let Some(first) = index_if_free(program, free[0]) else { return false };
-    for (place, output) in (first + 1..).zip(&free[1..]) {
+    let Candidate { kind, outputs, .. } = candidate;
+    let Some(first) = index_if_free(program, outputs[0]) else { return false };
+    for (place, output) in (first + 1..).zip(&outputs[1..]) {
         let Some(index) = index_if_free(program, *output).filter(|index| *index >= place) else { return false };
         program.steps[place..=index].rotate_right(1);
     }
-    let link = if candidate.kind == Kind::Shared { Link::Share } else { Link::Stream };
-    for step in &mut program.steps[first..first + free.len() - 1] {
-        step.link = link;
+    let between = &outputs[..outputs.len() - 1];
+    for step in &mut program.steps[first..first + between.len()] {
+        step.link = if *kind == Kind::Shared { Link::Share } else { Link::Stream };
     }
-    let between = &free[..free.len() - 1];
     for (index, tensor) in between.iter().enumerate() {
         let tensor = &mut program.tensors[*tensor];
-        match candidate.kind {
+        match kind {
             Kind::Rows { stored } => {
-                tensor.stored = Stored::Ring(stored);
+                tensor.stored = Stored::Ring(*stored);
                 if index > 0 {
                     tensor.place = Place::Same { of: between[0] };
                 }

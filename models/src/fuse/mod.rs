@@ -7,10 +7,10 @@
 //! | shared | 1x1 convolutions over one input | gathering and packing the input more than once |
 //! | split | max pool behind a concatenation | the concatenated tensor: each branch is pooled by itself |
 //!
-//! The steps are moved next to each other and linked; the file format says how they run. A fusion is taken where it
-//! leaves the peak of the memory no higher than it was, those that save most first. Splitting a pool takes more steps, so
-//! it is done only where the peak gets lower. Last, the rings of rows grow into what memory is free beside them: taller
-//! bands are faster.
+//! The steps are moved next to each other and linked; the file format says how they run. A fusion that saves memory is
+//! taken where it leaves the peak no higher than it was, those that save most first. Splitting a pool takes more steps,
+//! so it is done only where the peak gets lower. What saves time may raise the peak a little again ([`allowance`]): a
+//! shared input, and taller rings of rows.
 //!
 //! Bits don't change: each step computes what it would compute alone.
 
@@ -51,8 +51,8 @@ impl Default for Fusions {
 pub fn fuse(program: &mut Program, fusions: Fusions) {
     // The program is copied for each attempt; its weights needn't be.
     let weights = take_weights(program);
-    let unsplit = program.clone();
-    groups::link(program, fusions);
+    let (unsplit, before) = (program.clone(), peak(program));
+    groups::save_memory(program, fusions);
     if fusions.split {
         let mut best = unsplit;
         for pool in split::candidates(&best) {
@@ -61,14 +61,23 @@ pub fn fuse(program: &mut Program, fusions: Fusions) {
                 continue;
             }
             let mut linked = parts.clone();
-            groups::link(&mut linked, fusions);
+            groups::save_memory(&mut linked, fusions);
             if peak(&linked) < peak(program) {
                 (best, *program) = (parts, linked);
             }
         }
     }
-    rings::grow(program);
+    let limit = allowance(peak(program)).min(before);
+    rings::grow(program, limit);
+    if fusions.shared {
+        groups::share(program, limit);
+    }
     give_weights(program, weights);
+}
+
+/// The peak that is accepted for what saves time, where the least is `peak`.
+const fn allowance(peak: u64) -> u64 {
+    peak + peak / 16
 }
 
 /// The weights of all convolutions, with the tensor that each makes.
