@@ -9,6 +9,7 @@ pub mod builder;
 pub mod cases;
 pub mod every_operator;
 pub mod interpreter;
+pub mod linked;
 pub mod mutate;
 pub mod single_operator;
 pub mod tables;
