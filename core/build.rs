@@ -9,11 +9,15 @@ const WITH_DSP: [&str; 5] = ["cortex-m33", "cortex-m35p", "cortex-m52", "cortex-
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-check-cfg=cfg(arm_dsp)");
+    println!("cargo::rustc-check-cfg=cfg(arm_dsp, arm_dsp_option)");
     let target = var("TARGET").unwrap_or_default();
     let always = ["thumbv7em-", "armv7-", "thumbv7neon-"].iter().any(|family| target.starts_with(family));
-    if always || target.starts_with("thumbv8m.main-") && asked_for() {
+    let option = target.starts_with("thumbv8m.main-") && asked_for();
+    if always || option {
         println!("cargo::rustc-cfg=arm_dsp");
+    }
+    if option {
+        println!("cargo::rustc-cfg=arm_dsp_option");
     }
 }
 

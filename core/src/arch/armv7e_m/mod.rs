@@ -12,6 +12,23 @@
 //! 32 output channels, to which the next part of the patch adds.
 #![allow(unsafe_code)]
 
+/// What functions in assembly begin with. Where the instructions are an option, the assembler does not take them from the
+/// build's flags, which reach code alone.
+#[cfg(arm_dsp_option)]
+macro_rules! architecture {
+    () => {
+        ".cpu cortex-m33"
+    };
+}
+
+/// As above: the target itself has the instructions.
+#[cfg(not(arm_dsp_option))]
+macro_rules! architecture {
+    () => {
+        ""
+    };
+}
+
 mod pixels;
 mod store;
 mod sums;

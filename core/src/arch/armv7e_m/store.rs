@@ -50,6 +50,7 @@ macro_rules! store {
             // r0, lr scratch; r1 sums, r2 shifts, r3 multipliers, r8 zero point, r9 and r10 one and three strides, r11
             // output; the stack has its end and the limits.
             naked_asm!(
+                architecture!(),
                 "
                 push {{r4, r5, r6, r7, r8, r9, r10, r11, lr}}
                 sub sp, sp, #12

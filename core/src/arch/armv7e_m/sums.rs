@@ -67,6 +67,7 @@ macro_rules! sum {
             // quad, sums, pairs left, biases. Four steps are unrolled; the first round enters where as many are left as
             // it needs.
             naked_asm!(
+                architecture!(),
                 "
                 push {{r4, r5, r6, r7, r8, r9, r10, r11, lr}}
                 sub sp, sp, #36
