@@ -42,6 +42,14 @@ pub fn read(path: &str, skip: usize, bytes: &mut [u8]) -> bool {
     filled.is_ok()
 }
 
+/// The file at `path`, of `length` bytes, at a multiple of 16; it stays in memory.
+#[must_use]
+pub fn external(path: &str, length: usize) -> Option<&'static [u8]> {
+    let blocks: &'static mut [u128] = vec![0; length.div_ceil(16)].leak();
+    let bytes = bytemuck::cast_slice_mut::<_, u8>(blocks).get_mut(..length)?;
+    read(path, 0, bytes).then_some(bytes)
+}
+
 /// The host's stack is not measured.
 #[must_use]
 pub fn stack_used() -> Option<usize> {

@@ -6,9 +6,9 @@ mod bare;
 mod host;
 
 #[cfg(target_os = "none")]
-pub use bare::{Arguments, exit, print, read, stack_used};
+pub use bare::{Arguments, exit, external, print, read, stack_used};
 #[cfg(not(target_os = "none"))]
-pub use host::{Arguments, exit, print, read, stack_used};
+pub use host::{Arguments, exit, external, print, read, stack_used};
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -38,6 +38,7 @@ impl<const SIZE: usize, T: Copy> Memory<SIZE, T> {
 
     /// The memory, for the first caller.
     #[allow(unsafe_code)]
+    #[allow(clippy::mut_from_ref, reason = "handed out once")]
     pub fn take(&'static self) -> Option<&'static mut [T; SIZE]> {
         // Load and store, since a Cortex-M0 has no swap; these programs have one thread and no interrupts.
         if self.taken.load(Ordering::Acquire) {
