@@ -109,7 +109,8 @@ fn product(
         output_stride,
     };
     let [computed, expected] = &mut operands.out;
-    (computed.fill(77), expected.fill(77));
+    computed.fill(77);
+    expected.fill(77);
     Scalar.gemm(&gemm, expected)?;
     if !backend.reads_in_place() {
         let packed = backend.packed_size(depth);
