@@ -363,8 +363,6 @@ impl Backend for AnyBackend {
 /// The backends of this machine, best first. The portable one is always there.
 pub fn available() -> impl Iterator<Item = AnyBackend> {
     let ladder = [
-        #[cfg(target_arch = "x86_64")]
-        vnni::Vnni::detect().map(AnyBackend::Vnni),
         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
         i8mm::I8mm::detect().map(AnyBackend::I8mm),
         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
