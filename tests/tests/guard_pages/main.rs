@@ -9,7 +9,7 @@ mod guard;
 use guard::{Edge, Guarded};
 use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
-use tinception_core::arch::{AnyBackend, Backend, Gemm};
+use tinception_core::arch::{AnyBackend, Backend, Gemm, Rows};
 use tinception_core::kernels::conv::{self, Conv, minimum_scratch};
 use tinception_core::kernels::lrn::{self, Lrn};
 use tinception_core::kernels::{ChannelTable, Pixels, PixelsMut, dense, pool, reference};
@@ -106,8 +106,9 @@ fn check_conv(rng: &mut Rng, backends: &[AnyBackend], case: &ConvCase) {
                 backend.prepare(window, &layout, conv.weights, &mut prepared).expect("it can prepare");
                 let mut workspace = Guarded::new(&vec![0x5555_i16; backend.workspace_size(window, &layout)], edge);
                 check((case.output, out_stride), edge, &expected, &format!("prepared, {what}"), |out| {
-                    let mut to = PixelsMut::new(out, case.output, out_stride).expect("long enough");
-                    let run = conv::run_prepared(*backend, &conv, &prepared, from, &mut to, &mut workspace);
+                    let rows =
+                        Rows { shape: case.output, first: 0, count: case.output.height, out, stride: out_stride };
+                    let run = backend.conv_prepared(&conv, &prepared, from, rows, &mut workspace);
                     assert_eq!(run, Some(()), "prepared, {what}");
                 });
             }
