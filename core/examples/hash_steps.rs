@@ -10,9 +10,9 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use tinception_core::arch::{AnyBackend, Backend, available};
-use tinception_core::model::{Model, Step};
+use tinception_core::model::Model;
 use tinception_core::selftest::fill_input;
-use tinception_core::session::{Observer, Session, Values};
+use tinception_core::session::{Hashes, Session};
 
 /// A file's bytes with room in front, and where they start: at a multiple of 16 in memory.
 fn read_aligned(path: &str) -> Result<(Vec<u8>, usize), String> {
@@ -22,16 +22,6 @@ fn read_aligned(path: &str) -> Result<(Vec<u8>, usize), String> {
     buffer.truncate(start + bytes.len());
     buffer[start..].copy_from_slice(&bytes);
     Ok((buffer, start))
-}
-
-/// One line per step.
-struct Lines(Vec<String>);
-
-impl Observer for Lines {
-    fn after(&mut self, index: usize, step: &Step<'_>, output: Values<'_>) -> ControlFlow<()> {
-        self.0.push(format!("{index} {:08x} {} {}", output.crc32(), step.operator_name(), step.name));
-        ControlFlow::Continue(())
-    }
 }
 
 /// The int8 input: of a file, or the self-test's.
@@ -60,9 +50,13 @@ fn lines(model: &Model<'_>, input: &[i8], backend: AnyBackend, prepare: bool) ->
         session.prepare(&mut memory).map_err(|error| error.to_string())?;
     }
     session.input_mut().copy_from_slice(input);
-    let mut lines = Lines(Vec::new());
-    session.run_observed(&mut lines).map_err(|error| error.to_string())?;
-    Ok(lines.0)
+    let mut lines = Vec::new();
+    let mut hashes = Hashes::new(|index, step, crc| {
+        lines.push(format!("{index} {crc:08x} {} {}", step.operator_name(), step.name));
+        ControlFlow::Continue(())
+    });
+    session.run_observed(&mut hashes).map_err(|error| error.to_string())?;
+    Ok(lines)
 }
 
 /// Whether all backends agree.

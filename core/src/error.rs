@@ -70,6 +70,8 @@ pub enum StepProblem {
     Window,
     /// It needs more scratch than the file states.
     Scratch,
+    /// It is linked to a step that it can't run together with.
+    Link,
 }
 
 /// Why a session cannot be made or cannot go on.
@@ -169,6 +171,7 @@ impl fmt::Display for StepProblem {
             Self::Requantize => "a multiplier, shift or activation range is out of bounds",
             Self::Window => "a window or table does not cover what is asked of it",
             Self::Scratch => "it needs more scratch than stated",
+            Self::Link => "it can't run together with the step it is linked to",
         })
     }
 }

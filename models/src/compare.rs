@@ -9,8 +9,8 @@ use std::ops::ControlFlow;
 use tinception_core::error::{ImageError, RunError};
 use tinception_core::format::tensor::DataType;
 use tinception_core::image::quantize_pixels;
-use tinception_core::model::{Model, Step};
-use tinception_core::session::{Observer, Session, Values};
+use tinception_core::model::Model;
+use tinception_core::session::{Session, Values, Whole};
 
 use crate::aligned::Aligned;
 use crate::float::{FloatEngine, FloatError};
@@ -130,8 +130,13 @@ impl<'m> Comparison<'m> {
         let input = quantize_pixels(&mut input, self.preprocessing.order, table)?;
         let mut session = Session::new(&self.model, &mut self.arena)?;
         session.input_mut().copy_from_slice(input);
-        let mut watcher = Watcher { layers: self.layers.iter_mut().zip(float).peekable() };
-        session.run_observed(&mut watcher)?;
+        let mut layers = self.layers.iter_mut().zip(float).peekable();
+        session.run_observed(&mut Whole::new(|index, _, output| {
+            if let Some((layer, float)) = layers.next_if(|(layer, _)| layer.step == index) {
+                layer.add(&float, &output);
+            }
+            ControlFlow::Continue(())
+        }))?;
         self.pictures += 1;
         Ok(())
     }
@@ -175,19 +180,6 @@ pub fn compare(
 
 fn decibels(signal: f64, noise: f64) -> f64 {
     if noise == 0.0 { f64::INFINITY } else { 10.0 * (signal / noise).log10() }
-}
-
-struct Watcher<I: Iterator> {
-    layers: std::iter::Peekable<I>,
-}
-
-impl<'a, I: Iterator<Item = (&'a mut Layer, Vec<f32>)>> Observer for Watcher<I> {
-    fn after(&mut self, index: usize, _: &Step<'_>, output: Values<'_>) -> ControlFlow<()> {
-        if let Some((layer, float)) = self.layers.next_if(|(layer, _)| layer.step == index) {
-            layer.add(&float, &output);
-        }
-        ControlFlow::Continue(())
-    }
 }
 
 impl Layer {

@@ -14,6 +14,7 @@ pub mod compile;
 pub mod emit;
 #[cfg(feature = "tract")]
 pub mod float;
+pub mod fuse;
 pub mod graph;
 #[cfg(feature = "tract")]
 pub mod onnx;

@@ -4,8 +4,8 @@
 
 use rand::Rng as _;
 use tinception_core::format::preprocess::{Preprocess, TABLE_ENTRIES};
-use tinception_core::format::step::{Add, AveragePool, Conv, Lrn, Operator, Rescale, Softmax, Step};
-use tinception_core::format::tensor::{DataType, Tensor};
+use tinception_core::format::step::{Add, AveragePool, Conv, Link, Lrn, Operator, Rescale, Softmax, Step};
+use tinception_core::format::tensor::{DataType, Stored, Tensor};
 use tinception_core::format::writer::Writer;
 use tinception_core::format::{ALIGNMENT, NO_TENSOR};
 use tinception_core::image::{ColourOrder, Resize};
@@ -29,14 +29,17 @@ pub struct Builder<'r> {
     pub rng: &'r mut Rng,
     /// The file.
     pub writer: Writer,
+    /// Whether [`link`](Self::link) and [`store`](Self::store) do anything.
+    pub linked: bool,
     used: u32,
     scratch: usize,
+    spare: usize,
 }
 
 impl<'r> Builder<'r> {
     /// A file with an input of this shape: tensor 0.
     pub fn new(rng: &'r mut Rng, input: Shape) -> Self {
-        let mut builder = Self { rng, writer: Writer::new(), used: 0, scratch: 0 };
+        let mut builder = Self { rng, writer: Writer::new(), linked: true, used: 0, scratch: 0, spare: 0 };
         let zero_point = cases::zero_point(builder.rng);
         builder.tensor(input, DataType::Int8, zero_point);
         builder
@@ -45,7 +48,8 @@ impl<'r> Builder<'r> {
     /// A tensor with memory of its own.
     pub fn tensor(&mut self, shape: Shape, data_type: DataType, zero_point: i8) -> u16 {
         let quant = QuantParams { scale: self.rng.random_range(0.01..0.2), zero_point };
-        let tensor = Tensor { offset: self.used, shape, pixel_stride: shape.channels, data_type, quant };
+        let (offset, pixel_stride, stored) = (self.used, shape.channels, Stored::Whole);
+        let tensor = Tensor { offset, shape, pixel_stride, stored, data_type, quant };
         self.used = (tensor.end() as u32).next_multiple_of(ALIGNMENT as u32);
         self.push(tensor)
     }
@@ -65,6 +69,32 @@ impl<'r> Builder<'r> {
         self.push(tensor)
     }
 
+    /// Gives the tensor made last less memory.
+    pub fn store(&mut self, tensor: u16, stored: Stored) {
+        if self.linked {
+            let tensor = &mut self.writer.tensors[usize::from(tensor)];
+            tensor.stored = stored;
+            self.used = (tensor.end() as u32).next_multiple_of(ALIGNMENT as u32);
+        }
+    }
+
+    /// Links the step made last to the next one.
+    pub fn link(&mut self, link: Link) {
+        if let Some(step) = self.writer.steps.last_mut().filter(|_| self.linked) {
+            step.link = link;
+        }
+    }
+
+    /// Scratch that some step needs at least.
+    pub fn scratch_for(&mut self, bytes: usize) {
+        self.scratch = self.scratch.max(bytes);
+    }
+
+    /// Scratch beyond what is needed.
+    pub fn add_scratch(&mut self, bytes: usize) {
+        self.spare += bytes;
+    }
+
     fn push(&mut self, tensor: Tensor) -> u16 {
         self.writer.tensors.push(tensor);
         (self.writer.tensors.len() - 1) as u16
@@ -81,7 +111,8 @@ impl<'r> Builder<'r> {
         let name_length = name.len() as u16;
         let name = self.writer.add_data(name.as_bytes(), 1);
         let (min, max) = (range.min, range.max);
-        self.writer.steps.push(Step { input, second_input, output, min, max, name, name_length, operator });
+        let link = Link::None;
+        self.writer.steps.push(Step { input, second_input, output, min, max, name, name_length, link, operator });
     }
 
     /// An int8 tensor for what `window` makes of `input`.
@@ -213,10 +244,10 @@ impl<'r> Builder<'r> {
     /// # Panics
     /// If what was built is not a model.
     #[must_use]
-    pub fn finish(mut self, logits: u16, probabilities: Option<u16>) -> Vec<u8> {
+    pub fn finish(&mut self, logits: u16, probabilities: Option<u16>) -> Vec<u8> {
         (self.writer.logits, self.writer.probabilities) = (logits, probabilities);
         // From the least that every step runs with to a little more.
-        let spare = self.rng.random_range(0..=64);
+        let spare = self.spare + self.rng.random_range(0..=64);
         self.writer.scratch_size = (self.scratch + spare).next_multiple_of(ALIGNMENT) as u32;
         let bytes = Aligned::new(&self.writer.finish());
         let model = Model::new(&bytes).unwrap_or_else(|error| panic!("built an invalid model: {error}"));

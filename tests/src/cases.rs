@@ -352,10 +352,11 @@ impl AverageCase {
         Self::new(rng, window, (input, zero_point), ratio)
     }
 
-    /// The parameters a kernel takes.
+    /// The parameters a kernel takes, for an output of this zero point and range.
     #[must_use]
-    pub fn average(&self) -> Average<'_> {
-        Average { window: self.window, divisors: Divisors::new(&self.divisors), zero_point: self.zero_point }
+    pub fn average(&self, output: Output) -> Average<'_> {
+        let divisors = Divisors::new(&self.divisors);
+        Average { window: self.window, divisors, zero_point: self.zero_point, output }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod cases;
 pub mod every_operator;
 pub mod googlenet;
 pub mod interpreter;
+pub mod linked;
 pub mod mutate;
 pub mod single_operator;
 pub mod tables;

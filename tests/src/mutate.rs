@@ -56,8 +56,8 @@ pub fn open_and_run(file: &[u8], checksum: Checksum, arena: &mut Vec<u8>) -> Res
 fn work(step: &Step<'_>) -> u64 {
     let window = match &step.operator {
         Operator::Conv(_) => return step.macs(),
-        Operator::MaxPool(window, _) => window.area(),
-        Operator::AveragePool(pool, _) => pool.window.window.area(),
+        Operator::MaxPool(pool) => pool.window.area(),
+        Operator::AveragePool(pool) => pool.window.window.area(),
         _ => 1,
     };
     step.output.shape.elements().saturating_mul(window.min(step.input.shape.pixels()))

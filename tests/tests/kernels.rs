@@ -7,6 +7,7 @@ use tinception_core::arch::{AnyBackend, Backend};
 use tinception_core::kernels::conv::{self, minimum_scratch};
 use tinception_core::kernels::elementwise::{self, Add, Rescale};
 use tinception_core::kernels::lrn::{self, Lrn};
+use tinception_core::kernels::pool::Max;
 use tinception_core::kernels::softmax::{self, Softmax};
 use tinception_core::kernels::{dense, pool, reference};
 use tinception_core::quant::Requantize;
@@ -179,13 +180,12 @@ fn max_pools_give_the_references_bits() {
         let (shape, out) = cases::shapes(rng, &window, channels, 9);
         let values = Values::any(rng);
         let input = Strided::new(rng, shape, values);
-        let range = cases::output(rng);
-        let range = (range.min, range.max);
+        let pool = Max { window, output: cases::output(rng) };
         let mut expected = vec![0; out.elements() as usize];
-        reference::max_pool(&window, range, &input.dense(), shape, &mut expected, out);
+        reference::max_pool(&pool, &input.dense(), shape, &mut expected, out);
         for backend in &backends {
             check(rng, out, &expected, &format!("{}: {window:?} on {shape:?}", backend.name()), |output| {
-                let run = pool::max(*backend, &window, range, input.pixels(), &mut output.pixels_mut());
+                let run = pool::max(*backend, &pool, input.pixels(), &mut output.pixels_mut());
                 assert_eq!(run, Some(()));
             });
         }
@@ -202,16 +202,16 @@ fn average_pools_give_the_references_bits() {
         let dense = input.dense();
         let output = cases::output(rng);
         let mut expected = vec![0; case.output.elements() as usize];
-        reference::average_pool(&case.average(), output, &dense, case.input, &mut expected, case.output);
+        reference::average_pool(&case.average(output), &dense, case.input, &mut expected, case.output);
         check(rng, case.output, &expected, &format!("{case:?}"), |tensor| {
-            let run = pool::average(&case.average(), output, input.pixels(), &mut tensor.pixels_mut());
+            let run = pool::average(&case.average(output), input.pixels(), &mut tensor.pixels_mut());
             assert_eq!(run, Some(()));
         });
 
         let mut expected = vec![0; case.output.elements() as usize];
-        reference::average_pool_logits(&case.average(), &dense, case.input, &mut expected, case.output);
+        reference::average_pool_logits(&case.average(output), &dense, case.input, &mut expected, case.output);
         let mut logits = vec![0xA5; expected.len() * 4];
-        let run = pool::average_logits(&case.average(), input.pixels(), case.output.width, &mut logits);
+        let run = pool::average_logits(&case.average(output), input.pixels(), case.output.width, &mut logits);
         assert_eq!(run, Some(()));
         let logits: Vec<i32> = logits.as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect();
         assert_eq!(logits, expected, "{case:?}");

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use tinception_core::arch::{AnyBackend, Backend};
 use tinception_core::error::{FormatError, RunError};
 use tinception_core::model::{Model, Step};
-use tinception_core::session::{Observer, Ranked, Session, Values};
+use tinception_core::session::{Observer, Ranked, Session, Values, Whole};
 use tinception_core::shape::Shape;
 use tinception_tests::aligned::Aligned;
 use tinception_tests::builder::Builder;
@@ -21,13 +21,12 @@ struct Compare<'a> {
     seen: usize,
 }
 
-impl Observer for Compare<'_> {
-    fn after(&mut self, index: usize, step: &Step<'_>, output: Values<'_>) -> ControlFlow<()> {
+impl Compare<'_> {
+    fn look(&mut self, index: usize, step: &Step<'_>, output: Values<'_>) {
         let size = step.output.data_type.size() as usize;
         let bytes: Vec<u8> = output.iter().flat_map(|value| value.to_le_bytes().into_iter().take(size)).collect();
         assert_eq!(bytes, self.expected[index], "step {index}, {}, {}", step.name, step.operator_name());
         self.seen += 1;
-        ControlFlow::Continue(())
     }
 }
 
@@ -46,7 +45,11 @@ fn check(file: &[u8], seed: u64, backend: AnyBackend) {
         let mut session = Session::with_backend(&model, &mut arena, backend).expect("a large enough arena");
         session.input_mut().copy_from_slice(&input);
         let mut compare = Compare { expected: &expected, seen: 0 };
-        session.run_observed(&mut compare).expect("a verified model runs");
+        let mut observer = Whole::new(|index, step: &Step<'_>, output| {
+            compare.look(index, step, output);
+            ControlFlow::Continue(())
+        });
+        session.run_observed(&mut observer).expect("a verified model runs");
         assert_eq!(compare.seen, model.step_count());
         assert_eq!(session.self_test(), Ok(None), "self-test on {}", backend.name());
     }

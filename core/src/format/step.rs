@@ -23,6 +23,7 @@ pub const SIZE: usize = 64;
 const OPERATOR: usize = 0;
 const MIN: usize = 1;
 const MAX: usize = 2;
+const LINK: usize = 3;
 const INPUT: Field = 4..6;
 const SECOND_INPUT: Field = 6..8;
 const OUTPUT: Field = 8..10;
@@ -69,8 +70,32 @@ pub struct Step {
     pub name: u32,
     /// Bytes of the name.
     pub name_length: u16,
+    /// How it runs together with the next step.
+    pub link: Link,
     /// What it computes.
     pub operator: Operator,
+}
+
+/// How a step runs together with the next one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Link {
+    /// It doesn't.
+    #[default]
+    None = 0,
+    /// The next step consumes its output while it is made, a few rows or pixels at a time.
+    Stream = 1,
+    /// The next step reads the same input at the same time.
+    Share = 2,
+}
+
+/// A number that this version gives no meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// Of an operator.
+    Operator(u8),
+    /// Of a link.
+    Link(u8),
 }
 
 /// The operators and their fields.
@@ -170,8 +195,8 @@ pub struct Softmax {
 }
 
 impl Step {
-    /// Reads a record; an unknown operator's number is the error.
-    pub fn parse(record: &[u8; SIZE]) -> Result<Self, u8> {
+    /// Reads a record.
+    pub fn parse(record: &[u8; SIZE]) -> Result<Self, Unknown> {
         let operator = match record[OPERATOR] {
             0 => Operator::Conv(Conv {
                 window: parse_window(record),
@@ -206,9 +231,16 @@ impl Step {
                 shift: u32_at(record, SOFTMAX_SHIFT),
                 table: u32_at(record, SOFTMAX_TABLE),
             }),
-            unknown => return Err(unknown),
+            unknown => return Err(Unknown::Operator(unknown)),
+        };
+        let link = match record[LINK] {
+            0 => Link::None,
+            1 => Link::Stream,
+            2 => Link::Share,
+            unknown => return Err(Unknown::Link(unknown)),
         };
         Ok(Self {
+            link,
             input: u16_at(record, INPUT),
             second_input: u16_at(record, SECOND_INPUT),
             output: u16_at(record, OUTPUT),
@@ -276,6 +308,7 @@ impl Step {
         put(&mut record, OUTPUT, &self.output.to_le_bytes());
         record[MIN] = self.min as u8;
         record[MAX] = self.max as u8;
+        record[LINK] = self.link as u8;
         put(&mut record, NAME, &self.name.to_le_bytes());
         put(&mut record, NAME_LENGTH, &self.name_length.to_le_bytes());
         record
@@ -333,7 +366,8 @@ mod tests {
     use super::*;
 
     fn step(operator: Operator) -> Step {
-        Step { input: 1, second_input: 0xFFFF, output: 2, min: -5, max: 6, name: 0x80, name_length: 7, operator }
+        let link = Link::Stream;
+        Step { input: 1, second_input: 0xFFFF, output: 2, min: -5, max: 6, name: 0x80, name_length: 7, link, operator }
     }
 
     #[test]
@@ -346,7 +380,7 @@ mod tests {
             padding: Padding { top: 3, left: 2, bottom: 1, right: 0x104 },
         };
         let record = step(Operator::Conv(Conv { window, groups: 2, weights: 0x1000, channel_table: 0x2000 })).emit();
-        assert_eq!(record[..4], [0, 0xFB, 6, 0]);
+        assert_eq!(record[..4], [0, 0xFB, 6, 1]);
         assert_eq!(record[4..10], [1, 0, 0xFF, 0xFF, 2, 0]);
         assert_eq!(record[12..18], [0x80, 0, 0, 0, 7, 0]);
         assert_eq!(record[20..36], [7, 0, 6, 0, 2, 0, 1, 0, 3, 0, 2, 0, 1, 0, 4, 1]);
@@ -373,6 +407,9 @@ mod tests {
         }
         let mut unknown = step(operators[1]).emit();
         unknown[0] = 7;
-        assert_eq!(Step::parse(&unknown), Err(7));
+        assert_eq!(Step::parse(&unknown), Err(Unknown::Operator(7)));
+        unknown[0] = 1;
+        unknown[3] = 3;
+        assert_eq!(Step::parse(&unknown), Err(Unknown::Link(3)));
     }
 }

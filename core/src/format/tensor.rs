@@ -3,7 +3,7 @@
 //! A tensor may be a slice of the channels of a wider one: then its pixel stride is the wide tensor's channel count and
 //! its offset is the wide tensor's plus the first channel. That is how a concatenation costs nothing.
 
-use super::bytes::{Field, f32_at, u32_at};
+use super::bytes::{Field, f32_at, u16_at, u32_at};
 use crate::quant::QuantParams;
 use crate::shape::Shape;
 
@@ -17,6 +17,7 @@ const CHANNELS: Field = 12..16;
 const PIXEL_STRIDE: Field = 16..20;
 const DATA_TYPE: usize = 20;
 const ZERO_POINT: usize = 21;
+const STORED: Field = 22..24;
 const SCALE: Field = 24..28;
 
 /// What the elements of a tensor are.
@@ -54,6 +55,44 @@ impl DataType {
     }
 }
 
+/// Which rows of a tensor have memory in the arena. Only what the next step consumes while it is made can do with less
+/// than all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stored {
+    /// All of them.
+    #[default]
+    Whole,
+    /// The last so many, at least 1: row `y` lies where row `y % rows` of a whole tensor would.
+    Ring(u16),
+    /// None.
+    Nothing,
+}
+
+impl Stored {
+    /// The number of [`Nothing`](Self::Nothing).
+    const NOTHING: u16 = u16::MAX;
+
+    /// What this number says; 0 is [`Whole`](Self::Whole).
+    #[must_use]
+    pub const fn from_number(number: u16) -> Self {
+        match number {
+            0 => Self::Whole,
+            Self::NOTHING => Self::Nothing,
+            rows => Self::Ring(rows),
+        }
+    }
+
+    /// The number that says so.
+    #[must_use]
+    pub const fn number(self) -> u16 {
+        match self {
+            Self::Whole => 0,
+            Self::Ring(rows) => rows,
+            Self::Nothing => Self::NOTHING,
+        }
+    }
+}
+
 /// A tensor record.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tensor {
@@ -63,6 +102,8 @@ pub struct Tensor {
     pub shape: Shape,
     /// Elements from one pixel to the next: at least the channels.
     pub pixel_stride: u32,
+    /// Which of its rows have memory.
+    pub stored: Stored,
     /// What the elements are.
     pub data_type: DataType,
     /// Scale and zero point. The zero point is 0 for logits and probabilities.
@@ -77,6 +118,7 @@ impl Tensor {
             offset: u32_at(record, OFFSET),
             shape: Shape::new(u32_at(record, HEIGHT), u32_at(record, WIDTH), u32_at(record, CHANNELS)),
             pixel_stride: u32_at(record, PIXEL_STRIDE),
+            stored: Stored::from_number(u16_at(record, STORED)),
             data_type: DataType::from_number(record[DATA_TYPE])?,
             quant: QuantParams { scale: f32_at(record, SCALE), zero_point: record[ZERO_POINT] as i8 },
         })
@@ -93,20 +135,40 @@ impl Tensor {
         put(&mut record, WIDTH, &self.shape.width.to_le_bytes());
         put(&mut record, CHANNELS, &self.shape.channels.to_le_bytes());
         put(&mut record, PIXEL_STRIDE, &self.pixel_stride.to_le_bytes());
+        put(&mut record, STORED, &self.stored.number().to_le_bytes());
         record[DATA_TYPE] = self.data_type as u8;
         record[ZERO_POINT] = self.quant.zero_point as u8;
         put(&mut record, SCALE, &self.quant.scale.to_bits().to_le_bytes());
         record
     }
 
-    /// Bytes from the tensor's first element to its last, in the arena. For a slice of channels this is less than
-    /// pixels times stride, and the bytes between its pixels belong to its neighbours.
+    /// Bytes from the tensor's first stored element to its last, in the arena. For a slice of channels this is less
+    /// than pixels times stride, and the bytes between its pixels belong to its neighbours.
     #[must_use]
     pub fn extent(&self) -> u64 {
-        let elements = (self.shape.pixels().saturating_sub(1))
-            .saturating_mul(u64::from(self.pixel_stride))
-            .saturating_add(u64::from(self.shape.channels));
+        let pixels = u64::from(self.stored_rows()).saturating_mul(u64::from(self.shape.width));
+        if pixels == 0 {
+            return 0;
+        }
+        let elements =
+            ((pixels - 1).saturating_mul(u64::from(self.pixel_stride))).saturating_add(u64::from(self.shape.channels));
         elements.saturating_mul(u64::from(self.data_type.size()))
+    }
+
+    /// Rows that have memory.
+    #[must_use]
+    pub fn stored_rows(&self) -> u32 {
+        match self.stored {
+            Stored::Whole => self.shape.height,
+            Stored::Ring(rows) => u32::from(rows),
+            Stored::Nothing => 0,
+        }
+    }
+
+    /// Whether every row has its own memory.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.stored == Stored::Whole
     }
 
     /// One past the tensor's last byte in the arena.
@@ -132,15 +194,24 @@ mod tests {
             offset: 0x0102_0304,
             shape: Shape::new(28, 27, 64),
             pixel_stride: 256,
+            stored: Stored::Whole,
             data_type: DataType::Int8,
             quant: QuantParams { scale: 0.5, zero_point: -128 },
         };
         let record = tensor.emit();
         assert_eq!(record[..8], [4, 3, 2, 1, 28, 0, 0, 0]);
-        assert_eq!(record[16..22], [0, 1, 0, 0, 0, 0x80]);
+        assert_eq!(record[16..24], [0, 1, 0, 0, 0, 0x80, 0, 0]);
         assert_eq!(record[24..28], [0, 0, 0, 0x3f]);
         assert_eq!(Tensor::parse(&record), Some(tensor));
         assert_eq!(tensor.extent(), 28 * 27 * 256 - 256 + 64);
+        for (stored, bytes, extent) in
+            [(Stored::Ring(3), [3, 0], 3 * 27 * 256 - 256 + 64), (Stored::Nothing, [0xFF, 0xFF], 0)]
+        {
+            let part = Tensor { stored, ..tensor };
+            assert_eq!(part.emit()[22..24], bytes);
+            assert_eq!(Tensor::parse(&part.emit()), Some(part));
+            assert_eq!(part.extent(), extent);
+        }
         let mut unknown = record;
         unknown[DATA_TYPE] = 3;
         assert_eq!(Tensor::parse(&unknown), None);

@@ -97,14 +97,16 @@ impl Layout {
     }
 }
 
+/// Whether each output pixel sees just the input pixel at its place: 1x1, stride 1, no padding.
+#[must_use]
+pub fn is_pointwise(window: &Window) -> bool {
+    *window == Window::square(1, 1)
+}
+
 /// Whether patches can be read where they lie, so that nothing is gathered.
 #[must_use]
 pub fn reads_in_place(window: &Window, layout: &Layout) -> bool {
-    window.area() == 1
-        && window.stride_height == 1
-        && window.stride_width == 1
-        && window.padding == crate::shape::Padding::NONE
-        && layout.depth == layout.padded_depth
+    is_pointwise(window) && layout.depth == layout.padded_depth
 }
 
 /// The least scratch a convolution runs with, in bytes: one patch, or none.
@@ -143,8 +145,7 @@ pub fn run_pixels<B: Backend>(
         return super::depthwise::run_pixels(conv, &layout, input, shape, range, out, stride);
     }
     let strip = Strip::new(backend, conv, &layout, shape, &range, scratch.len());
-    if strip.is_none() && !backend.reads_in_place() && backend.packed_size(layout.padded_depth) > scratch.len() {
-        // Too little for one packed patch: the portable backend takes patches as they are.
+    if strip.is_none() && too_little_scratch(backend, &layout, scratch) {
         return run_pixels(Scalar, conv, input, shape, range, out, stride, scratch);
     }
     for group in 0..conv.groups {
@@ -163,36 +164,82 @@ pub fn run_pixels<B: Backend>(
             let (y, x) = (pixel as u32 / shape.width, pixel as u32 % shape.width);
             gather(backend, conv, &layout, input, (y, x), group, patch)
         };
-        by_tiles(backend, &gemm, range.clone(), scratch, &mut fill, out)?;
+        by_tiles(backend, &layout, range.clone(), scratch, &mut fill, &mut [Some(Product { gemm, out })])?;
     }
     Some(())
 }
 
-/// As [`run`], with weights that the backend has prepared ([`Backend::prepare`]).
-pub fn run_prepared<B: Backend>(
+/// Runs a convolution with an int8 output for some rows alone, from weights that the backend has prepared
+/// ([`Backend::prepare`]) if there are any.
+pub fn run_rows<B: Backend>(
     backend: B,
     conv: &Conv<'_>,
-    prepared: &[i16],
+    prepared: Option<&[i16]>,
     input: Pixels<'_>,
-    output: &mut PixelsMut<'_>,
-    workspace: &mut [i16],
+    rows: Rows<'_>,
+    (scratch, workspace): (&mut [i8], &mut [i16]),
 ) -> Option<()> {
-    let (shape, stride) = (output.shape(), output.stride());
-    let rows = Rows { shape, first: 0, count: shape.height, out: output.from_pixel_mut(0)?, stride };
-    backend.conv_prepared(conv, prepared, input, rows, workspace)
+    if let Some(prepared) = prepared {
+        return backend.conv_prepared(conv, prepared, input, rows, workspace);
+    }
+    let width = rows.shape.width as usize;
+    let range = rows.first as usize * width..rows.first.checked_add(rows.count)? as usize * width;
+    run_pixels(backend, conv, input, rows.shape, range, rows.out, rows.stride, scratch)
 }
 
-/// Fills as many patches as fit into `scratch` with `fill(pixel, patch)`, multiplies them as `gemm` says, and goes on
-/// until the range is done.
-fn by_tiles<B: Backend>(
+/// Runs 1x1 convolutions with the same input on the same patches: `products` are those of all, `conv` and `layout` are
+/// the first one's, `pixels` is how many there are. Entries that are `None` are passed over.
+pub(crate) fn run_shared<B: Backend>(
     backend: B,
-    gemm: &Gemm<'_>,
+    conv: &Conv<'_>,
+    layout: &Layout,
+    input: Pixels<'_>,
+    pixels: usize,
+    scratch: &mut [i8],
+    products: &mut [Option<Product<'_>>],
+) -> Option<()> {
+    if too_little_scratch(backend, layout, scratch) {
+        return run_shared(Scalar, conv, layout, input, pixels, scratch, products);
+    }
+    if backend.reads_in_place() && reads_in_place(&conv.window, layout) {
+        for Product { gemm, out } in products.iter_mut().flatten() {
+            backend.gemm(&Gemm { patches: input.data(), patch_stride: input.stride(), pixels, ..*gemm }, out)?;
+        }
+        return Some(());
+    }
+    let width = input.shape().width;
+    let mut fill = |pixel: usize, patch: &mut [i8]| {
+        gather(backend, conv, layout, input, (pixel as u32 / width, pixel as u32 % width), 0, patch)
+    };
+    by_tiles(backend, layout, 0..pixels, scratch, &mut fill, products)
+}
+
+/// Whether scratch holds no packed patch of a backend that packs. The portable one takes patches as they are.
+fn too_little_scratch<B: Backend>(backend: B, layout: &Layout, scratch: &[i8]) -> bool {
+    !backend.reads_in_place() && backend.packed_size(layout.padded_depth) > scratch.len()
+}
+
+/// A matrix product that waits for its patches, and where its first pixel goes.
+pub(crate) struct Product<'a> {
+    pub gemm: Gemm<'a>,
+    pub out: &'a mut [i8],
+}
+
+/// Fills as many patches as fit into `scratch` with `fill(pixel, patch)`, runs all `products` on them, and goes on
+/// until the range is done. All products have the same depth.
+pub(crate) fn by_tiles<B: Backend>(
+    backend: B,
+    layout: &Layout,
     range: Range<usize>,
     scratch: &mut [i8],
     fill: &mut impl FnMut(usize, &mut [i8]) -> Option<()>,
-    out: &mut [i8],
+    products: &mut [Option<Product<'_>>],
 ) -> Option<()> {
-    let packed = backend.packed_size(gemm.depth);
+    if too_little_scratch(backend, layout, scratch) {
+        return by_tiles(Scalar, layout, range, scratch, fill, products);
+    }
+    let depth = layout.padded_depth;
+    let packed = backend.packed_size(depth);
     let tile = match scratch.len() / packed {
         0 => return None,
         fitting if fitting > backend.tile_pixels() => fitting - fitting % backend.tile_pixels(),
@@ -201,18 +248,20 @@ fn by_tiles<B: Backend>(
     for first in range.clone().step_by(tile) {
         let pixels = tile.min(range.end - first);
         for (slot, pixel) in scratch.chunks_exact_mut(packed).zip(first..first + pixels) {
-            fill(pixel, slot.get_mut(packed - gemm.depth..)?)?;
+            fill(pixel, slot.get_mut(packed - depth..)?)?;
             backend.pack(slot);
         }
-        let out = out.get_mut((first - range.start) * gemm.output_stride..)?;
-        backend.gemm(&Gemm { patches: scratch, patch_stride: packed, pixels, ..*gemm }, out)?;
+        for Product { gemm, out } in products.iter_mut().flatten() {
+            let out = out.get_mut((first - range.start) * gemm.output_stride..)?;
+            backend.gemm(&Gemm { patches: scratch, patch_stride: packed, pixels, ..*gemm }, out)?;
+        }
     }
     Some(())
 }
 
 impl<'a> Conv<'a> {
     /// The matrix product of one group, its patches still missing.
-    fn gemm(&self, layout: &Layout, group: usize, output_stride: usize) -> Option<Gemm<'a>> {
+    pub(crate) fn gemm(&self, layout: &Layout, group: usize, output_stride: usize) -> Option<Gemm<'a>> {
         Some(Gemm {
             runs: 1,
             run_stride: 0,

@@ -26,6 +26,7 @@ pub struct Pixels<'a> {
     data: &'a [i8],
     shape: Shape,
     stride: usize,
+    stored_rows: u32,
 }
 
 /// An int8 tensor to write: NHWC, its pixels `stride` elements apart. What lies between the pixels is not touched.
@@ -46,7 +47,15 @@ impl<'a> Pixels<'a> {
     /// A tensor over `data`, or `None` where it is empty, the stride is less than the channels or the data too short.
     #[must_use]
     pub fn new(data: &'a [i8], shape: Shape, stride: usize) -> Option<Self> {
-        fits(data.len(), shape, stride).then_some(Self { data, shape, stride })
+        Self::ring(data, shape, stride, shape.height)
+    }
+
+    /// A tensor of which `data` holds the last `stored_rows` rows made: row `y` in the place of row `y % stored_rows`.
+    /// Only [`row`](Self::row) and [`rows_to_end`](Self::rows_to_end) know of it; everything else wants whole tensors.
+    #[must_use]
+    pub fn ring(data: &'a [i8], shape: Shape, stride: usize, stored_rows: u32) -> Option<Self> {
+        let stored = Shape { height: stored_rows, ..shape };
+        fits(data.len(), stored, stride).then_some(Self { data, shape, stride, stored_rows })
     }
 
     /// Height, width, channels.
@@ -73,6 +82,19 @@ impl<'a> Pixels<'a> {
         self.data.get(first.checked_mul(self.stride)?..)
     }
 
+    /// The pixels of row `y`, gaps included, from the first to the end of the data.
+    #[must_use]
+    pub fn row(&self, y: u32) -> Option<&'a [i8]> {
+        let row = y.checked_rem(self.stored_rows)? as usize;
+        self.data.get(row * self.shape.width as usize * self.stride..)
+    }
+
+    /// How many rows from row `y` on follow each other in memory.
+    #[must_use]
+    pub fn rows_to_end(&self, y: u32) -> Option<u32> {
+        Some(self.stored_rows - y.checked_rem(self.stored_rows)?)
+    }
+
     /// The channels of the pixel at row `y`, column `x`.
     #[must_use]
     pub fn pixel(&self, y: usize, x: usize) -> Option<&'a [i8]> {
@@ -83,7 +105,8 @@ impl<'a> Pixels<'a> {
     /// All pixels in row-major order.
     pub fn pixels(&self) -> impl Iterator<Item = &'a [i8]> {
         let channels = self.shape.channels as usize;
-        self.data.chunks(self.stride.max(1)).filter_map(move |pixel| pixel.get(..channels))
+        let pixels = self.data.chunks(self.stride.max(1)).take(self.shape.pixels() as usize);
+        pixels.filter_map(move |pixel| pixel.get(..channels))
     }
 }
 
@@ -109,7 +132,7 @@ impl PixelsMut<'_> {
     /// The tensor, to read.
     #[must_use]
     pub fn as_pixels(&self) -> Pixels<'_> {
-        Pixels { data: self.data, shape: self.shape, stride: self.stride }
+        Pixels { data: self.data, shape: self.shape, stride: self.stride, stored_rows: self.shape.height }
     }
 
     /// The pixels from number `first` on, gaps included.
@@ -128,7 +151,8 @@ impl PixelsMut<'_> {
     /// All pixels in row-major order.
     pub fn pixels_mut(&mut self) -> impl Iterator<Item = &mut [i8]> {
         let channels = self.shape.channels as usize;
-        self.data.chunks_mut(self.stride.max(1)).filter_map(move |pixel| pixel.get_mut(..channels))
+        let pixels = self.data.chunks_mut(self.stride.max(1)).take(self.shape.pixels() as usize);
+        pixels.filter_map(move |pixel| pixel.get_mut(..channels))
     }
 
     /// Copies a tensor of the same shape, each with its own stride.

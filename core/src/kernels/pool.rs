@@ -1,40 +1,89 @@
 //! Max and average pooling. Padding is never read: a window is clipped to the input.
 
+use core::ops::Range;
+
 use super::{AverageWindow, Divisors, Pixels, PixelsMut};
 use crate::arch::{Backend, PoolWindow};
 use crate::quant::Output;
-use crate::shape::Window;
+use crate::shape::{Shape, Span, Window};
 
-/// Largest value of each window, clamped to `min..=max`. Input and output have the same scale and zero point.
-pub fn max<B: Backend>(
+/// Parameters of a max pool. Input and output have the same scale and zero point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Max {
+    /// Kernel, stride, padding.
+    pub window: Window,
+    /// Range of the output.
+    pub output: Output,
+}
+
+/// Largest value of each window, clamped to the output's range.
+pub fn max<B: Backend>(backend: B, pool: &Max, input: Pixels<'_>, output: &mut PixelsMut<'_>) -> Option<()> {
+    let (shape, stride) = (output.shape(), output.stride());
+    max_pixels(backend, pool, input, shape, 0..shape.pixels() as usize, output.from_pixel_mut(0)?, stride)
+}
+
+/// The output pixels `range` alone, counted in row-major order over an output of `shape`. `out` begins at the first of
+/// them, and they are `stride` elements apart. The input may be a ring that holds the rows under these pixels.
+pub fn max_pixels<B: Backend>(
     backend: B,
-    window: &Window,
-    (min, max): (i8, i8),
+    pool: &Max,
     input: Pixels<'_>,
-    output: &mut PixelsMut<'_>,
+    shape: Shape,
+    range: Range<usize>,
+    out: &mut [i8],
+    stride: usize,
 ) -> Option<()> {
-    if input.shape().channels != output.shape().channels || min > max {
+    let source = input.shape();
+    if source.channels != shape.channels || pool.output.min > pool.output.max || shape.width == 0 {
         return None;
     }
-    let (shape, out) = (input.shape(), output.shape());
-    for y in 0..out.height {
-        let rows = window.rows(y, shape.height);
-        for x in 0..out.width {
-            let columns = window.columns(x, shape.width);
-            let pixel = output.pixel_mut(y as usize, x as usize)?;
-            if rows.length == 0 || columns.length == 0 {
-                pixel.fill(min);
-                continue;
+    for (pixel, out) in range.zip(out.chunks_mut(stride)) {
+        let rows = pool.window.rows(pixel as u32 / shape.width, source.height);
+        let columns = pool.window.columns(pixel as u32 % shape.width, source.width);
+        max_pixel(backend, pool.output, input, (rows, columns), out.get_mut(..shape.channels as usize)?)?;
+    }
+    Some(())
+}
+
+/// Channels at a time of a window that runs over a ring's end.
+const BLOCK: usize = 64;
+
+/// One output pixel, from the input's `rows` and `columns`.
+fn max_pixel<B: Backend>(
+    backend: B,
+    output: Output,
+    input: Pixels<'_>,
+    (rows, columns): (Span, Span),
+    out: &mut [i8],
+) -> Option<()> {
+    let limits = (output.min, output.max);
+    if rows.length == 0 || columns.length == 0 {
+        out.fill(output.min);
+        return Some(());
+    }
+    let window = |start: u32, count: u32| {
+        Some(PoolWindow {
+            values: input.row(start)?.get(columns.start as usize * input.stride()..)?,
+            pixel_stride: input.stride(),
+            row_stride: input.shape().width as usize * input.stride(),
+            rows: count as usize,
+            columns: columns.length as usize,
+        })
+    };
+    let upper_rows = rows.length.min(input.rows_to_end(rows.start)?);
+    let upper = window(rows.start, upper_rows)?;
+    backend.max_pool(&upper, limits, out)?;
+    if upper_rows < rows.length {
+        // The rest of the window lies at the ring's start.
+        let lower = window(rows.start + upper_rows, rows.length - upper_rows)?;
+        for (block, out) in out.chunks_mut(BLOCK).enumerate() {
+            let mut others = [0; BLOCK];
+            let others = others.get_mut(..out.len())?;
+            let values = lower.values.get(block * BLOCK..)?;
+            backend.max_pool(&PoolWindow { values, ..lower }, limits, others)?;
+            for (out, other) in out.iter_mut().zip(others) {
+                *out = (*out).max(*other);
             }
-            let first = rows.start as usize * shape.width as usize + columns.start as usize;
-            let window = PoolWindow {
-                values: input.from_pixel(first)?,
-                pixel_stride: input.stride(),
-                row_stride: shape.width as usize * input.stride(),
-                rows: rows.length as usize,
-                columns: columns.length as usize,
-            };
-            backend.max_pool(&window, (min, max), pixel)?;
         }
     }
     Some(())
@@ -52,23 +101,34 @@ pub struct Average<'a> {
     pub divisors: Divisors<'a>,
     /// Zero point of the input.
     pub zero_point: i8,
+    /// Zero point and range of an int8 output.
+    pub output: Output,
 }
 
 /// Mean of each window: `clamp(zp_out + requantize(sum(q - zp_in)))`, the rule chosen by the window's divisor.
-pub fn average(pool: &Average<'_>, requantized: Output, input: Pixels<'_>, output: &mut PixelsMut<'_>) -> Option<()> {
-    let out = output.shape();
-    if input.shape().channels != out.channels {
+pub fn average(pool: &Average<'_>, input: Pixels<'_>, output: &mut PixelsMut<'_>) -> Option<()> {
+    let (shape, stride) = (output.shape(), output.stride());
+    average_pixels(pool, input, shape, 0..shape.pixels() as usize, output.from_pixel_mut(0)?, stride)
+}
+
+/// The output pixels `range` alone, as [`max_pixels`] has them.
+pub fn average_pixels(
+    pool: &Average<'_>,
+    input: Pixels<'_>,
+    shape: Shape,
+    range: Range<usize>,
+    out: &mut [i8],
+    stride: usize,
+) -> Option<()> {
+    if input.shape().channels != shape.channels {
         return None;
     }
-    for y in 0..out.height {
-        for x in 0..out.width {
-            let pixel = output.pixel_mut(y as usize, x as usize)?;
-            means(pool, input, (y, x), |channel, mean| {
-                if let Some(value) = pixel.get_mut(channel) {
-                    *value = requantized.clamp(mean);
-                }
-            })?;
-        }
+    for (pixel, out) in range.zip(out.chunks_mut(stride)) {
+        means(pool, input, (pixel as u32 / shape.width, pixel as u32 % shape.width), |channel, mean| {
+            if let Some(value) = out.get_mut(channel) {
+                *value = pool.output.clamp(mean);
+            }
+        })?;
     }
     Some(())
 }
@@ -97,9 +157,10 @@ fn means(pool: &Average<'_>, input: Pixels<'_>, (y, x): (u32, u32), mut emit: im
     let channels = shape.channels as usize;
     for first in (0..channels).step_by(CHANNELS) {
         let mut sums = [0_i32; CHANNELS];
-        for in_y in rows.start..rows.start + rows.length {
-            for in_x in columns.start..columns.start + columns.length {
-                let values = input.pixel(in_y as usize, in_x as usize)?.get(first..)?;
+        for y in rows.start..rows.start + rows.length {
+            let row = input.row(y)?.get(columns.start as usize * input.stride()..)?;
+            for pixel in row.chunks(input.stride()).take(columns.length as usize) {
+                let values = pixel.get(..channels)?.get(first..)?;
                 for (sum, value) in sums.iter_mut().zip(values) {
                     *sum += i32::from(*value);
                 }

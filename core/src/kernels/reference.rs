@@ -6,10 +6,10 @@
 use super::conv::{Conv, Layout};
 use super::elementwise::{Add, Rescale};
 use super::lrn::Lrn;
-use super::pool::Average;
+use super::pool::{Average, Max};
 use super::softmax::Softmax;
-use crate::quant::{Output, Requantize, clamp_to_i32};
-use crate::shape::{Shape, Window};
+use crate::quant::{Requantize, clamp_to_i32};
+use crate::shape::Shape;
 
 /// The element at row `y`, column `x`, or `None` where that is padding.
 fn at(input: &[i8], shape: Shape, y: i64, x: i64, channel: usize) -> Option<i8> {
@@ -70,8 +70,9 @@ pub fn conv_logits(conv: &Conv<'_>, input: &[i8], shape: Shape, output: &mut [i3
     conv_values(conv, input, shape, out, |index, value| output[index] = clamp_to_i32(value));
 }
 
-/// Max pool, clamped to `min..=max`.
-pub fn max_pool(window: &Window, (min, max): (i8, i8), input: &[i8], shape: Shape, output: &mut [i8], out: Shape) {
+/// Max pool.
+pub fn max_pool(pool: &Max, input: &[i8], shape: Shape, output: &mut [i8], out: Shape) {
+    let window = &pool.window;
     for_each(out, |index, y, x, channel| {
         let mut largest = None;
         for ky in 0..window.kernel_height {
@@ -81,7 +82,7 @@ pub fn max_pool(window: &Window, (min, max): (i8, i8), input: &[i8], shape: Shap
                 largest = largest.max(at(input, shape, in_y, in_x, channel));
             }
         }
-        output[index] = largest.expect("a window sees its input").clamp(min, max);
+        output[index] = largest.expect("a window sees its input").clamp(pool.output.min, pool.output.max);
     });
 }
 
@@ -107,15 +108,8 @@ fn average_values(pool: &Average<'_>, input: &[i8], shape: Shape, out: Shape, mu
 }
 
 /// Average pool with an int8 output.
-pub fn average_pool(
-    pool: &Average<'_>,
-    requantized: Output,
-    input: &[i8],
-    shape: Shape,
-    output: &mut [i8],
-    out: Shape,
-) {
-    average_values(pool, input, shape, out, |index, value| output[index] = requantized.clamp(value));
+pub fn average_pool(pool: &Average<'_>, input: &[i8], shape: Shape, output: &mut [i8], out: Shape) {
+    average_values(pool, input, shape, out, |index, value| output[index] = pool.output.clamp(value));
 }
 
 /// Average pool with an int32 output.

@@ -5,9 +5,11 @@
 //! overflow, and that the stated arena is exactly the one needed. A [`Step`] is a record with its offsets resolved to
 //! slices, ready for the kernels.
 
+mod group;
 mod resolve;
 mod verify;
 
+pub use group::{GROUP_LIMIT, Group, Kind};
 pub use resolve::{Operator, Step};
 
 use crate::error::FormatError;

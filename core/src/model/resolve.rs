@@ -4,16 +4,16 @@ use bytemuck::AnyBitPattern;
 
 use super::{Model, slice};
 use crate::error::StepProblem;
+use crate::format::step::Link;
 use crate::format::tensor::Tensor;
 use crate::format::{NO_TENSOR, step as record};
 use crate::kernels::conv::{Conv, Layout, minimum_scratch};
 use crate::kernels::elementwise::{Add, Rescale};
 use crate::kernels::lrn::{self, Lrn};
-use crate::kernels::pool::Average;
+use crate::kernels::pool::{Average, Max};
 use crate::kernels::softmax::{FRACTION, Softmax, WHOLE};
 use crate::kernels::{AverageWindow, ChannelTable, Divisors};
 use crate::quant::{Output, Requantize};
-use crate::shape::Window;
 
 /// A step, ready to run.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,8 @@ pub struct Step<'a> {
     pub second_input: Option<Tensor>,
     /// What it writes.
     pub output: Tensor,
+    /// How it runs together with the next step.
+    pub link: Link,
     /// What it computes.
     pub operator: Operator<'a>,
 }
@@ -35,10 +37,10 @@ pub struct Step<'a> {
 pub enum Operator<'a> {
     /// Convolution or dense layer.
     Conv(Conv<'a>),
-    /// Max pool and the range it is clamped to.
-    MaxPool(Window, Output),
+    /// Max pool.
+    MaxPool(Max),
     /// Average pool.
-    AveragePool(Average<'a>, Output),
+    AveragePool(Average<'a>),
     /// Local response normalisation.
     Lrn(Lrn<'a>),
     /// Addition.
@@ -55,8 +57,8 @@ impl Step<'_> {
     pub const fn operator_name(&self) -> &'static str {
         match self.operator {
             Operator::Conv(_) => "conv",
-            Operator::MaxPool(..) => "max pool",
-            Operator::AveragePool(..) => "average pool",
+            Operator::MaxPool(_) => "max pool",
+            Operator::AveragePool(_) => "average pool",
             Operator::Lrn(_) => "lrn",
             Operator::Add(_) => "add",
             Operator::Rescale(_) => "rescale",
@@ -125,11 +127,11 @@ pub(super) fn step<'a>(model: &Model<'a>, record: &record::Step) -> Result<Step<
                 output: requantized,
             })
         }
-        record::Operator::MaxPool(window) => Operator::MaxPool(window, requantized),
+        record::Operator::MaxPool(window) => Operator::MaxPool(Max { window, output: requantized }),
         record::Operator::AveragePool(pool) => {
             let divisors = Divisors::new(table(file, pool.divisor_table, pool.divisors as usize)?);
             let window = AverageWindow { window: pool.window, counted: pool.counted };
-            Operator::AveragePool(Average { window, divisors, zero_point }, requantized)
+            Operator::AveragePool(Average { window, divisors, zero_point, output: requantized })
         }
         record::Operator::Lrn(lrn) => Operator::Lrn(Lrn {
             size: lrn.size as usize,
@@ -162,5 +164,5 @@ pub(super) fn step<'a>(model: &Model<'a>, record: &record::Step) -> Result<Step<
             Operator::Softmax(Softmax { rule: rule(softmax.multiplier, softmax.shift)?, whole, fraction })
         }
     };
-    Ok(Step { name, input, second_input, output, operator })
+    Ok(Step { name, input, second_input, output, link: record.link, operator })
 }

@@ -1,9 +1,9 @@
 //! What must hold of a file beyond its records being readable.
 
-use super::Model;
 use super::resolve::{self, Operator, Step};
+use super::{Model, group};
 use crate::error::{FormatError, StepProblem};
-use crate::format::tensor::{DataType, Tensor};
+use crate::format::tensor::{DataType, Stored, Tensor};
 use crate::format::{ALIGNMENT, NO_TENSOR, SCRATCH_LIMIT, step as record};
 use crate::kernels::conv::{Conv, Layout};
 use crate::kernels::lrn::Lrn;
@@ -37,11 +37,21 @@ pub(super) fn model(model: &Model<'_>) -> Result<(), FormatError> {
         return Err(FormatError::Arena);
     }
     for index in 0..model.step_count() {
-        let number = index as u16;
+        let step = index as u16;
         let bytes = model.steps.get(index).ok_or(FormatError::Section)?;
-        let record = record::Step::parse(bytes).map_err(|operator| FormatError::Operator { step: number, operator })?;
-        let step = resolve::step(model, &record).and_then(|step| verify_step(model, &record, &step));
-        step.map_err(|problem| FormatError::Step { step: number, problem })?;
+        let record = record::Step::parse(bytes).map_err(|unknown| match unknown {
+            record::Unknown::Operator(operator) => FormatError::Operator { step, operator },
+            record::Unknown::Link(_) => FormatError::Step { step, problem: StepProblem::Link },
+        })?;
+        let verified = resolve::step(model, &record).and_then(|step| verify_step(model, &record, &step));
+        verified.map_err(|problem| FormatError::Step { step, problem })?;
+    }
+    let mut index = 0;
+    while index < model.step_count() {
+        let problem = |(step, problem)| FormatError::Step { step: step as u16, problem };
+        let group = model.group(index).ok_or((index, StepProblem::Link)).map_err(problem)?;
+        group::verify(model, index, group).map_err(problem)?;
+        index += group.length;
     }
     ends(model)
 }
@@ -50,17 +60,20 @@ pub(super) fn model(model: &Model<'_>) -> Result<(), FormatError> {
 fn ends(model: &Model<'_>) -> Result<(), FormatError> {
     let tensor = |index| FormatError::Tensor { tensor: index };
     let input = model.input().ok_or(tensor(model.header.input))?;
-    if input.data_type != DataType::Int8 || !input.is_contiguous() {
+    if input.data_type != DataType::Int8 || !input.is_contiguous() || !input.is_whole() {
         return Err(tensor(model.header.input));
     }
     let logits = model.logits().ok_or(tensor(model.header.logits))?;
     let ranked = logits.shape.pixels() == 1 && logits.shape.channels <= CLASS_LIMIT;
-    if !ranked || logits.data_type == DataType::UInt16 {
+    if !ranked || logits.data_type == DataType::UInt16 || !logits.is_whole() {
         return Err(tensor(model.header.logits));
     }
     if model.header.probabilities != NO_TENSOR {
         let probabilities = model.probabilities().ok_or(tensor(model.header.probabilities))?;
-        if probabilities.shape != logits.shape || probabilities.data_type != DataType::UInt16 {
+        if probabilities.shape != logits.shape
+            || probabilities.data_type != DataType::UInt16
+            || !probabilities.is_whole()
+        {
             return Err(tensor(model.header.probabilities));
         }
     }
@@ -88,6 +101,8 @@ fn tensor_is_possible(tensor: &Tensor) -> bool {
     shape.elements() > 0
         && shape.height <= u32::from(u16::MAX)
         && shape.width <= u32::from(u16::MAX)
+        && tensor.stored_rows() <= shape.height
+        && tensor.stored != Stored::Ring(0)
         && tensor.pixel_stride >= shape.channels
         && tensor.end() <= u64::from(u32::MAX)
         && (tensor.data_type == DataType::Int8 || (tensor.is_contiguous() && tensor.offset.is_multiple_of(size)))
@@ -96,13 +111,16 @@ fn tensor_is_possible(tensor: &Tensor) -> bool {
 }
 
 /// Whether two tensors share any byte between their first and last.
-fn overlap(a: &Tensor, b: &Tensor) -> bool {
-    u64::from(a.offset) < b.end() && u64::from(b.offset) < a.end()
+pub(super) fn overlap(a: &Tensor, b: &Tensor) -> bool {
+    a.extent() > 0 && b.extent() > 0 && u64::from(a.offset) < b.end() && u64::from(b.offset) < a.end()
+}
+
+pub(super) fn require(holds: bool, problem: StepProblem) -> Result<(), StepProblem> {
+    if holds { Ok(()) } else { Err(problem) }
 }
 
 fn verify_step(model: &Model<'_>, record: &record::Step, step: &Step<'_>) -> Result<(), StepProblem> {
     let (input, output) = (&step.input, &step.output);
-    let require = |holds: bool, problem| if holds { Ok(()) } else { Err(problem) };
     require(record.min <= record.max, StepProblem::Requantize)?;
     require(tables_are_aligned(&record.operator), StepProblem::Data)?;
     require(step.minimum_scratch() <= model.scratch_size(), StepProblem::Scratch)?;
@@ -126,12 +144,12 @@ fn verify_step(model: &Model<'_>, record: &record::Step, step: &Step<'_>) -> Res
             require(!layout.depthwise || output.data_type == DataType::Int8, StepProblem::Shape)?;
             conv_data(conv, &layout, output.shape.channels as usize)
         }
-        Operator::MaxPool(window, _) => {
-            windowed(window)?;
+        Operator::MaxPool(pool) => {
+            windowed(&pool.window)?;
             require(same_type && input.shape.channels == output.shape.channels, StepProblem::Shape)?;
-            pool_windows(window, input, output)
+            pool_windows(&pool.window, input, output)
         }
-        Operator::AveragePool(pool, _) => {
+        Operator::AveragePool(pool) => {
             windowed(&pool.window.window)?;
             require(input.shape.channels == output.shape.channels, StepProblem::Shape)?;
             pool_windows(&pool.window.window, input, output)?;

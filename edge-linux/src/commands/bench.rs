@@ -214,6 +214,8 @@ impl Observer for Profile {
         if let Some(times) = self.steps.get_mut(index) {
             times.push(self.last.elapsed().as_secs_f64());
         }
+        // Steps that run together are told of one after the other: the first has the time of all.
+        self.last = Instant::now();
         ControlFlow::Continue(())
     }
 }

@@ -36,6 +36,17 @@ pub(crate) struct Args {
     /// Leave biases as they are, instead of making up for the mean error of rounded weights
     #[arg(long)]
     no_bias_correction: bool,
+    /// Steps that shall not run together: all, or only those named, separated by commas
+    #[arg(
+        long,
+        value_enum,
+        value_name = "KINDS",
+        num_args = 0..,
+        require_equals = true,
+        value_delimiter = ',',
+        default_missing_value = "rows,projection,shared,split"
+    )]
+    no_fuse: Vec<Fusion>,
     /// The weights' licence, kept in the file
     #[arg(long, value_name = "TEXT")]
     licence: Option<String>,
@@ -57,6 +68,19 @@ enum Method {
     /// The range with the least mean squared error
     #[default]
     Mse,
+}
+
+/// Ways in which steps run together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Fusion {
+    /// A convolution and the max pool behind it, some rows at a time
+    Rows,
+    /// A pool and the 1x1 convolution behind it
+    Projection,
+    /// 1x1 convolutions over one input
+    Shared,
+    /// A max pool behind a concatenation, branch by branch
+    Split,
 }
 
 /// Runs the command.
@@ -86,6 +110,7 @@ mod compile {
     use tinception_models::calibrate::{Calibration, Calibrator, Method as Range};
     use tinception_models::compare::{Comparison, LayerComparison};
     use tinception_models::compile::{Compiled, Labels as ClassNames, Options, Report, StepReport, compile};
+    use tinception_models::fuse::Fusions;
     use tinception_models::graph::Graph;
 
     use super::*;
@@ -149,6 +174,7 @@ mod compile {
                 Method::Mse => Range::MeanSquaredError,
             },
             bias_correction: !args.no_bias_correction,
+            fusions: fusions(&args.no_fuse),
             preprocessing: Some(settings),
             labels: names,
             provenance: provenance(args)?,
@@ -164,6 +190,16 @@ mod compile {
             print(out, &summary, args)?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn fusions(without: &[Fusion]) -> Fusions {
+        let allowed = |fusion| !without.contains(&fusion);
+        Fusions {
+            rows: allowed(Fusion::Rows),
+            projection: allowed(Fusion::Projection),
+            shared: allowed(Fusion::Shared),
+            split: allowed(Fusion::Split),
+        }
     }
 
     /// The compiler checks this too, but only after calibration.

@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde::Serialize;
 use tinception_core::arch::{self, AnyBackend, Backend};
-use tinception_core::model::{Checksum, Model, Step};
+use tinception_core::model::{Checksum, Model};
 use tinception_core::selftest::fill_input;
-use tinception_core::session::{Observer, Values};
+use tinception_core::session::Hashes;
 
 use crate::output::{MISMATCH, file_error, json};
 use crate::{backend, tin};
@@ -75,29 +75,18 @@ fn test(model: &Model<'static>, seed: u32, backend: AnyBackend) -> Result<Report
     if let Some(input) = model.input() {
         fill_input(seed, input.shape, session.input_mut());
     }
-    let mut hashes = Hashes { expected: model.self_test_hashes(), difference: None };
-    session.run_observed(&mut hashes)?;
-    let difference = hashes.difference;
-    let steps = model.step_count();
-    Ok(Report { backend: backend.name(), steps, equal: difference.is_none(), first_difference: difference })
-}
-
-/// Compares hashes with the expected ones and keeps the first that differs.
-struct Hashes<I> {
-    expected: I,
-    difference: Option<Difference>,
-}
-
-impl<I: Iterator<Item = u32>> Observer for Hashes<I> {
-    fn after(&mut self, index: usize, step: &Step<'_>, output: Values<'_>) -> ControlFlow<()> {
-        let (found, expected) = (output.crc32(), self.expected.next());
-        if expected != Some(found) && self.difference.is_none() {
+    let (mut all_expected, mut difference) = (model.self_test_hashes(), None);
+    session.run_observed(&mut Hashes::new(|index, step, found| {
+        let expected = all_expected.next();
+        if expected != Some(found) && difference.is_none() {
             let expected = expected.map_or_else(|| "none".into(), |hash| format!("{hash:08x}"));
-            self.difference =
+            difference =
                 Some(Difference { index, name: step.name.to_owned(), expected, found: format!("{found:08x}") });
         }
         ControlFlow::Continue(())
-    }
+    }))?;
+    let steps = model.step_count();
+    Ok(Report { backend: backend.name(), steps, equal: difference.is_none(), first_difference: difference })
 }
 
 fn print(out: &mut dyn Write, report: &Report) -> Result<()> {

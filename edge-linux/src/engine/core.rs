@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tinception_core::arch::AnyBackend;
 use tinception_core::image::quantize_pixels;
-use tinception_core::model::{Checksum, Model, Step};
-use tinception_core::session::{Observer, Session, Values};
+use tinception_core::model::{Checksum, Model};
+use tinception_core::session::{Hashes, Observer, Session};
 use tinception_models::preprocess::Preprocessing;
 
 use super::{Engine, Network, Scores, StepHash, Worker};
@@ -107,18 +107,14 @@ impl Worker for CoreWorker<'_> {
     }
 
     fn classify_hashed(&mut self, pixels: &[u8]) -> Result<(Scores, Vec<StepHash>)> {
-        let mut hashes = Hashes(Vec::new());
-        let scores = self.run(pixels, &mut hashes)?;
-        Ok((scores, hashes.0))
-    }
-}
-
-/// Collects the hash of every step's output.
-struct Hashes(Vec<StepHash>);
-
-impl Observer for Hashes {
-    fn after(&mut self, _: usize, step: &Step<'_>, output: Values<'_>) -> ControlFlow<()> {
-        self.0.push(StepHash { name: step.name.to_owned(), crc32: output.crc32() });
-        ControlFlow::Continue(())
+        let mut hashes = Vec::new();
+        let scores = self.run(
+            pixels,
+            &mut Hashes::new(|_, step, crc32| {
+                hashes.push(StepHash { name: step.name.to_owned(), crc32 });
+                ControlFlow::Continue(())
+            }),
+        )?;
+        Ok((scores, hashes))
     }
 }

@@ -12,6 +12,7 @@ use tinception_core::model::Model;
 use crate::aligned::Aligned;
 use crate::calibrate::{Calibration, Method};
 use crate::emit::{emit, self_test};
+use crate::fuse::{Fusions, fuse};
 use crate::graph::Graph;
 use crate::plan::plan;
 use crate::preprocess::Preprocessing;
@@ -26,6 +27,8 @@ pub struct Options {
     /// Whether biases make up for the mean error of their layer's rounded weights
     /// (Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", section 4.2).
     pub bias_correction: bool,
+    /// Which steps may run together.
+    pub fusions: Fusions,
     /// What is done to a picture. Without it, a file takes int8 input only.
     pub preprocessing: Option<Preprocessing>,
     /// The classes' names.
@@ -40,6 +43,7 @@ impl Default for Options {
         Self {
             method: Method::default(),
             bias_correction: true,
+            fusions: Fusions::default(),
             preprocessing: None,
             labels: None,
             provenance: Vec::new(),
@@ -78,6 +82,7 @@ pub fn compile(graph: &Graph, calibration: &Calibration, options: &Options) -> R
     let quant = activations(graph, calibration, options.method, input_range)
         .map_err(|value| CompileError::NotCalibrated { value: graph[value].name.clone() })?;
     let mut program = lower(graph, &quant, options.bias_correction.then_some(calibration))?;
+    fuse(&mut program, options.fusions);
     let plan = plan(&mut program);
     let mut writer = emit(&program, &plan)?;
     if let Some(preprocessing) = &options.preprocessing {

@@ -4,7 +4,7 @@ mod selftest;
 
 pub use selftest::self_test;
 use tinception_core::format::step::{self, Step};
-use tinception_core::format::tensor::{self, DataType};
+use tinception_core::format::tensor::{self, DataType, Stored};
 use tinception_core::format::writer::Writer;
 use tinception_core::format::{ALIGNMENT, NO_TENSOR, SCRATCH_LIMIT};
 use tinception_core::kernels::conv::minimum_scratch;
@@ -42,6 +42,7 @@ pub fn emit(program: &Program, plan: &Plan) -> Result<Writer, CompileError> {
             offset: location.offset as u32,
             shape: tensor.shape,
             pixel_stride: location.pixel_stride,
+            stored: tensor.stored,
             data_type: tensor.data_type,
             quant: tensor.quant,
         })
@@ -118,6 +119,7 @@ fn record(writer: &mut Writer, step: &program::Step) -> Result<Step, CompileErro
         max: step.range.1,
         name: writer.add_data(name, 1),
         name_length: name.len() as u16,
+        link: step.link,
         operator,
     })
 }
@@ -143,7 +145,9 @@ fn scratch(program: &Program) -> Result<u32, CompileError> {
     for step in &program.steps {
         let (least, wanted) = match &step.operator {
             Operator::Conv(conv) => {
-                let least = minimum_scratch(&conv.window, &conv.layout);
+                // Pooled pixels are made in the scratch.
+                let pooled = program.tensors[step.input].stored == Stored::Nothing;
+                let least = if pooled { conv.layout.padded_depth } else { minimum_scratch(&conv.window, &conv.layout) };
                 let is_dense = program.tensors[step.output].data_type == DataType::Int32;
                 (least, if is_dense { least } else { least * PATCHES })
             }

@@ -7,9 +7,9 @@ use std::ops::ControlFlow;
 
 use tinception_core::error::RunError;
 use tinception_core::format::tensor::DataType;
-use tinception_core::model::{Model, Step};
+use tinception_core::model::Model;
 use tinception_core::selftest::fill_input;
-use tinception_core::session::{Observer, Session, Values};
+use tinception_core::session::{Session, Values, Whole};
 
 use crate::aligned::Aligned;
 
@@ -31,31 +31,22 @@ pub fn self_test(model: &Model<'_>) -> Result<(u32, Vec<u32>), RunError> {
         let mut session = Session::new(model, &mut arena)?;
         let shape = model.input().map(|input| input.shape).unwrap_or_default();
         fill_input(seed, shape, session.input_mut());
-        let mut record = Record::default();
-        session.run_observed(&mut record)?;
-        if best.as_ref().is_none_or(|(poor, ..)| record.poor < *poor) {
-            best = Some((record.poor, seed, record.hashes));
+        let mut hashes = Vec::new();
+        // Steps whose output says little.
+        let mut poor = 0;
+        session.run_observed(&mut Whole::new(|_, _, output| {
+            hashes.push(output.crc32());
+            poor += usize::from(!is_rich(&output));
+            ControlFlow::Continue(())
+        }))?;
+        if best.as_ref().is_none_or(|(least, ..)| poor < *least) {
+            best = Some((poor, seed, hashes));
         }
         if best.as_ref().is_some_and(|(poor, ..)| *poor == 0) {
             break;
         }
     }
     Ok(best.map_or((1, Vec::new()), |(_, seed, hashes)| (seed, hashes)))
-}
-
-#[derive(Default)]
-struct Record {
-    hashes: Vec<u32>,
-    /// Steps whose output says little.
-    poor: usize,
-}
-
-impl Observer for Record {
-    fn after(&mut self, _: usize, _: &Step<'_>, output: Values<'_>) -> ControlFlow<()> {
-        self.hashes.push(output.crc32());
-        self.poor += usize::from(!is_rich(&output));
-        ControlFlow::Continue(())
-    }
 }
 
 /// Whether an output has several values, and none of them nearly everywhere. Probabilities may: most are 0.

@@ -78,8 +78,9 @@ fn is_dead_after(program: &Program, index: usize, tensor: TensorId) -> bool {
     !inside(output) && !kept && !used_later
 }
 
-/// Whether no step reads and writes one buffer unless in the very same place, and every view is of a dense tensor.
-fn is_possible(program: &Program) -> bool {
+/// Whether no step reads and writes one buffer unless in the very same place, nor the steps of a group together, and
+/// every view is of a dense tensor.
+pub(crate) fn is_possible(program: &Program) -> bool {
     let steps = program.steps.iter().all(|step| {
         let output = position(program, step.output);
         let apart = |tensor: TensorId| root(program, tensor) != output.root;
@@ -93,5 +94,18 @@ fn is_possible(program: &Program) -> bool {
         }
         _ => true,
     });
-    steps && views
+    steps && views && program.groups().all(|group| is_possible_together(program, &program.steps[group]))
+}
+
+/// Whether what a group of steps reads, what it makes for others and what it makes for itself are all apart.
+fn is_possible_together(program: &Program, steps: &[Step]) -> bool {
+    let [first, .., _] = steps else { return true };
+    let mut roots = vec![root(program, first.input)];
+    roots.extend(steps.iter().map(|step| root(program, step.output)));
+    // A step in place makes what is there already.
+    roots.dedup();
+    let count = roots.len();
+    roots.sort_unstable();
+    roots.dedup();
+    roots.len() == count
 }

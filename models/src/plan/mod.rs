@@ -4,10 +4,13 @@
 //! buffers, each with a size and the steps during which it is needed: a concatenation and its slices are one buffer, as
 //! are a tensor and its views. Buffers whose times overlap must not overlap in memory; [`allocate`] packs them.
 
+use std::ops::Range;
+
 mod allocate;
 mod in_place;
 
 pub use allocate::{Buffer, allocate, lower_bound};
+pub(crate) use in_place::is_possible;
 use tinception_core::format::ALIGNMENT;
 
 use crate::program::{Place, Program, TensorId};
@@ -32,12 +35,18 @@ pub struct Plan {
     pub lower_bound: u64,
 }
 
+/// The most bytes that a step, or a group of steps, of a program needs at once: no plan can be smaller.
+#[must_use]
+pub fn peak(program: &Program) -> u64 {
+    let mut program = program.clone();
+    in_place::merge(&mut program);
+    lower_bound(&buffers(&program).2)
+}
+
 /// Plans a program's memory. Additions whose second input is overwritten have their inputs swapped.
 pub fn plan(program: &mut Program) -> Plan {
     in_place::merge(program);
-    let positions: Vec<Position> = (0..program.tensors.len()).map(|tensor| position(program, tensor)).collect();
-    let roots: Vec<TensorId> = (0..positions.len()).filter(|tensor| positions[*tensor].root == *tensor).collect();
-    let buffers: Vec<Buffer> = roots.iter().map(|root| buffer(program, &positions, *root)).collect();
+    let (positions, roots, buffers) = buffers(program);
     let offsets = allocate(&buffers);
     let locations = positions.iter().map(|position| Location {
         offset: roots.binary_search(&position.root).map_or(0, |index| offsets[index]) + position.first_channel,
@@ -45,6 +54,15 @@ pub fn plan(program: &mut Program) -> Plan {
     });
     let ends = buffers.iter().zip(&offsets).map(|(buffer, offset)| offset + buffer.size);
     Plan { locations: locations.collect(), size: ends.max().unwrap_or(0), lower_bound: lower_bound(&buffers) }
+}
+
+/// Where each tensor lies in its buffer, the buffers' roots, ascending, and the buffers.
+fn buffers(program: &Program) -> (Vec<Position>, Vec<TensorId>, Vec<Buffer>) {
+    let positions: Vec<Position> = (0..program.tensors.len()).map(|tensor| position(program, tensor)).collect();
+    let roots: Vec<TensorId> = (0..positions.len()).filter(|tensor| positions[*tensor].root == *tensor).collect();
+    let groups: Vec<Range<usize>> = program.groups().collect();
+    let buffers = roots.iter().map(|root| buffer(program, &groups, &positions, *root)).collect();
+    (positions, roots, buffers)
 }
 
 /// Where a tensor lies in its buffer.
@@ -71,11 +89,14 @@ fn position(program: &Program, tensor: TensorId) -> Position {
     }
 }
 
-/// Size and times of the buffer of a root.
-fn buffer(program: &Program, positions: &[Position], root: TensorId) -> Buffer {
+/// Size and times of the buffer of a root. What a step needs is there while those run that run together with it.
+fn buffer(program: &Program, groups: &[Range<usize>], positions: &[Position], root: TensorId) -> Buffer {
     let last_step = program.steps.len().saturating_sub(1);
-    let mut buffer =
-        Buffer { size: program.tensors[root].size().next_multiple_of(ALIGNMENT as u64), first: usize::MAX, last: 0 };
+    let mut buffer = Buffer {
+        size: program.tensors[root].stored_size().next_multiple_of(ALIGNMENT as u64),
+        first: usize::MAX,
+        last: 0,
+    };
     let mut used_at = |step: usize| {
         buffer.first = buffer.first.min(step);
         buffer.last = buffer.last.max(step);
@@ -88,9 +109,10 @@ fn buffer(program: &Program, positions: &[Position], root: TensorId) -> Buffer {
     if inside(program.logits) || program.probabilities.is_some_and(inside) {
         used_at(last_step);
     }
-    for (index, step) in program.steps.iter().enumerate() {
-        if step.inputs().chain([step.output]).any(inside) {
-            used_at(index);
+    for group in groups {
+        if program.steps[group.clone()].iter().any(|step| step.inputs().chain([step.output]).any(inside)) {
+            used_at(group.start);
+            used_at(group.end - 1);
         }
     }
     // A tensor that nothing makes or reads needs no memory for longer than a step.

@@ -1,6 +1,7 @@
 //! A graph and its quantisation become a program.
 
-use tinception_core::format::tensor::DataType;
+use tinception_core::format::step::Link;
+use tinception_core::format::tensor::{DataType, Stored};
 use tinception_core::kernels::conv::Layout;
 use tinception_core::quant::QuantParams;
 use tinception_core::shape::{Padding, Shape, Window};
@@ -86,6 +87,7 @@ impl<'a> Lowering<'a> {
                 Some(slice) => Place::Slice { of: slice.of.0, first_channel: slice.first_channel },
                 None => Place::Own,
             },
+            stored: Stored::Whole,
         });
         let program = Program {
             tensors: tensors.collect(),
@@ -104,13 +106,20 @@ impl<'a> Lowering<'a> {
 
     fn add_tensor(&mut self, name: &str, shape: Shape, quant: QuantParams, place: Place) -> TensorId {
         let name = name.to_owned();
-        self.program.tensors.push(Tensor { name, shape, data_type: DataType::Int8, quant, place });
+        self.program.tensors.push(Tensor {
+            name,
+            shape,
+            data_type: DataType::Int8,
+            quant,
+            place,
+            stored: Stored::Whole,
+        });
         self.program.tensors.len() - 1
     }
 
     fn add_step(&mut self, name: &str, operator: Operator, input: TensorId, output: TensorId, range: (i8, i8)) {
         let name = name.to_owned();
-        self.program.steps.push(Step { name, operator, input, second_input: None, output, range });
+        self.program.steps.push(Step { name, operator, input, second_input: None, output, range, link: Link::None });
     }
 
     /// Copies what can't write into the concatenation itself.

@@ -4,12 +4,15 @@
 //! branch is a tensor that is a channel slice of the wide one ([`Place::Slice`]); where it can't be, a rescale copies it
 //! there.
 
+use std::ops::Range;
+
 mod lower;
 mod slices;
 
 pub use lower::lower;
 pub use slices::{Slice, slices};
-use tinception_core::format::tensor::DataType;
+use tinception_core::format::step::Link;
+use tinception_core::format::tensor::{DataType, Stored};
 use tinception_core::kernels::softmax::{FRACTION, WHOLE};
 use tinception_core::quant::{QuantParams, Requantize};
 use tinception_core::shape::{Padding, Shape, Window};
@@ -51,6 +54,8 @@ pub struct Tensor {
     pub quant: QuantParams,
     /// How it lies in memory.
     pub place: Place,
+    /// Which of its rows have memory.
+    pub stored: Stored,
 }
 
 impl Tensor {
@@ -58,6 +63,16 @@ impl Tensor {
     #[must_use]
     pub fn size(&self) -> u64 {
         self.shape.elements() * u64::from(self.data_type.size())
+    }
+
+    /// Bytes of its rows that have memory.
+    #[must_use]
+    pub fn stored_size(&self) -> u64 {
+        match self.stored {
+            Stored::Whole => self.size(),
+            Stored::Ring(rows) => Self { shape: Shape { height: rows.into(), ..self.shape }, ..self.clone() }.size(),
+            Stored::Nothing => 0,
+        }
     }
 }
 
@@ -100,6 +115,21 @@ pub struct Step {
     pub output: TensorId,
     /// The fused activation's ends, in output units.
     pub range: (i8, i8),
+    /// How it runs together with the next step.
+    pub link: Link,
+}
+
+impl Program {
+    /// The steps that run together, group by group, most of them alone.
+    pub fn groups(&self) -> impl Iterator<Item = Range<usize>> {
+        let mut first = 0;
+        std::iter::from_fn(move || {
+            let rest = self.steps.get(first..).filter(|rest| !rest.is_empty())?;
+            let length = rest.iter().position(|step| step.link == Link::None).map_or(rest.len(), |last| last + 1);
+            first += length;
+            Some(first - length..first)
+        })
+    }
 }
 
 impl Step {

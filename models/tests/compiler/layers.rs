@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use tinception_core::model::{Model, Step};
-use tinception_core::session::{Observer, Session, Values};
+use tinception_core::session::{Session, Values, Whole};
 use tinception_core::shape::{Padding, Shape, Window};
 use tinception_models::aligned::Aligned;
 use tinception_models::calibrate::Method;
@@ -23,14 +23,13 @@ struct Capture<'a> {
     scale: f64,
 }
 
-impl Observer for Capture<'_> {
-    fn after(&mut self, _: usize, step: &Step<'_>, output: Values<'_>) -> ControlFlow<()> {
+impl Capture<'_> {
+    fn look(&mut self, step: &Step<'_>, output: Values<'_>) {
         if step.name == self.name {
             let quant = output.tensor().quant;
             self.scale = quant.scale.into();
             self.values = output.iter().map(|q| self.scale * f64::from(q - i32::from(quant.zero_point))).collect();
         }
-        ControlFlow::Continue(())
     }
 }
 
@@ -53,7 +52,11 @@ fn check(graph: &Graph, value: ValueId, bound: impl Fn(f64, usize, f64) -> f64) 
     }
     let name = graph.producer(value).map(|node| node.name.as_str()).expect("a node makes it");
     let mut capture = Capture { name, values: Vec::new(), scale: 0.0 };
-    session.run_observed(&mut capture).unwrap();
+    let mut observer = Whole::new(|_, step: &Step<'_>, output| {
+        capture.look(step, output);
+        ControlFlow::Continue(())
+    });
+    session.run_observed(&mut observer).unwrap();
     assert_eq!(capture.values.len(), float.len(), "{name}");
     for (index, (int8, float)) in capture.values.iter().zip(&float).enumerate() {
         let (float, error) = (f64::from(*float), (int8 - f64::from(*float)).abs());

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use tinception_core::error::RunError;
 use tinception_core::model::{Model, Step};
 use tinception_core::selftest::fill_input;
-use tinception_core::session::{Observer, Session, Values};
+use tinception_core::session::{Hashes, Session};
 use tinception_core::shape::{Shape, Window};
 use tinception_models::aligned::Aligned;
 use tinception_models::calibrate::Method;
@@ -127,16 +127,6 @@ fn wasteful(program: &Program) -> Plan {
     Plan { locations, size, lower_bound: size }
 }
 
-#[derive(Default)]
-struct Hashes(Vec<(String, u32)>);
-
-impl Observer for Hashes {
-    fn after(&mut self, _: usize, step: &Step<'_>, output: Values<'_>) -> ControlFlow<()> {
-        self.0.push((step.name.to_owned(), output.crc32()));
-        ControlFlow::Continue(())
-    }
-}
-
 fn hashes(program: &Program, plan: &Plan, seed: u64) -> Vec<(String, u32)> {
     let file = Aligned::new(&emit(program, plan).expect("it is small").finish());
     let model = Model::new(&file).unwrap_or_else(|error| panic!("graph {seed}: {error}"));
@@ -148,9 +138,13 @@ fn hashes(program: &Program, plan: &Plan, seed: u64) -> Vec<(String, u32)> {
     arena.fill(seed as u8);
     let mut session = Session::new(&model, &mut arena).expect("the stated arena suffices");
     fill_input(1, model.input().map(|input| input.shape).unwrap_or_default(), session.input_mut());
-    let mut hashes = Hashes::default();
-    session.run_observed(&mut hashes).expect("a valid file runs");
-    hashes.0
+    let mut hashes = Vec::new();
+    let mut observer = Hashes::new(|_, step, crc| {
+        hashes.push((step.name.to_owned(), crc));
+        ControlFlow::Continue(())
+    });
+    session.run_observed(&mut observer).expect("a valid file runs");
+    hashes
 }
 
 #[test]

@@ -82,12 +82,13 @@ pub(crate) fn pools_and_lrn(criterion: &mut Criterion) {
     for (name, window, shape) in
         [("max pool 3x3/2", ceil, Shape::new(112, 112, 64)), ("max pool 3x3", same(3, 1), Shape::new(28, 28, 192))]
     {
+        let pool = pool::Max { window, output: PLAIN };
         let (height, width) = window.output(shape.height, shape.width).expect("the window fits");
         let (input, mut output) = (tensor(shape), tensor(Shape { height, width, ..shape }));
         group.throughput(Throughput::Elements(output.shape.elements()));
         for backend in available() {
             group.bench_function(BenchmarkId::new(name, backend.name()), |bencher| {
-                bencher.iter(|| pool::max(backend, &window, (-128, 127), input.pixels(), &mut output.pixels_mut()));
+                bencher.iter(|| pool::max(backend, &pool, input.pixels(), &mut output.pixels_mut()));
             });
         }
     }
