@@ -11,6 +11,7 @@ use tinception_core::model::{Model, Step};
 use tinception_core::session::{Observer, Ranked, Session, Values};
 use tinception_tests::aligned::Aligned;
 use tinception_tests::every_operator::every_operator_model;
+use tinception_tests::linked::linked_model;
 use tinception_tests::single_operator::{KINDS, single_operator_model};
 use tinception_tests::{backends, rng};
 
@@ -75,8 +76,12 @@ fn main() {
     assert_eq!(allocated(|| drop(black_box(Box::new(7)))).allocations, 1);
 
     let backends = backends::all();
-    for seed in 0..4 * KINDS + 8 {
-        let bytes = if seed < 8 { every_operator_model(seed) } else { single_operator_model(seed) };
+    for seed in 0..4 * KINDS + 16 {
+        let bytes = match seed {
+            0..8 => every_operator_model(seed),
+            8..16 => linked_model(seed, true),
+            _ => single_operator_model(seed),
+        };
         for backend in &backends {
             check(&bytes, *backend, seed);
         }

@@ -9,7 +9,7 @@ mod guard;
 use guard::{Edge, Guarded};
 use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
-use tinception_core::arch::{AnyBackend, Backend, Gemm};
+use tinception_core::arch::{AnyBackend, Backend, Gemm, Rows};
 use tinception_core::kernels::conv::{self, Conv, minimum_scratch};
 use tinception_core::kernels::lrn::{self, Lrn};
 use tinception_core::kernels::{ChannelTable, Pixels, PixelsMut, dense, pool, reference};
@@ -19,6 +19,7 @@ use tinception_core::shape::{Padding, Shape, Window};
 use tinception_tests::aligned::Aligned;
 use tinception_tests::cases::{self, ConvCase, Style, Values};
 use tinception_tests::every_operator::every_operator_model;
+use tinception_tests::linked::linked_model;
 use tinception_tests::single_operator::{KINDS, single_operator_model};
 use tinception_tests::{Rng, backends, for_seeds, tables};
 
@@ -106,8 +107,9 @@ fn check_conv(rng: &mut Rng, backends: &[AnyBackend], case: &ConvCase) {
                 backend.prepare(window, &layout, conv.weights, &mut prepared).expect("it can prepare");
                 let mut workspace = Guarded::new(&vec![0x5555_i16; backend.workspace_size(window, &layout)], edge);
                 check((case.output, out_stride), edge, &expected, &format!("prepared, {what}"), |out| {
-                    let mut to = PixelsMut::new(out, case.output, out_stride).expect("long enough");
-                    let run = conv::run_prepared(*backend, &conv, &prepared, from, &mut to, &mut workspace);
+                    let rows =
+                        Rows { shape: case.output, first: 0, count: case.output.height, out, stride: out_stride };
+                    let run = backend.conv_prepared(&conv, &prepared, from, rows, &mut workspace);
                     assert_eq!(run, Some(()), "prepared, {what}");
                 });
             }
@@ -239,10 +241,9 @@ fn max_pools() {
         let channels = rng.random_range(1..=70);
         let (shape, out) = cases::shapes(rng, &window, channels, 9);
         let dense = Values::any(rng).fill(rng, shape.elements() as usize);
-        let range = cases::output(rng);
-        let range = (range.min, range.max);
+        let max = pool::Max { window, output: cases::output(rng) };
         let mut expected = vec![0; out.elements() as usize];
-        reference::max_pool(&window, range, &dense, shape, &mut expected, out);
+        reference::max_pool(&max, &dense, shape, &mut expected, out);
         let (in_stride, out_stride) = (stride(rng, shape), stride(rng, out));
         for edge in EDGES {
             let input = spread(&dense, shape, in_stride, edge);
@@ -251,7 +252,7 @@ fn max_pools() {
                 let what = format!("{} at the {edge:?}: {window:?} on {shape:?}", backend.name());
                 check((out, out_stride), edge, &expected, &what, |values| {
                     let mut to = PixelsMut::new(values, out, out_stride).expect("long enough");
-                    assert_eq!(pool::max(*backend, &window, range, from, &mut to), Some(()), "{what}");
+                    assert_eq!(pool::max(*backend, &max, from, &mut to), Some(()), "{what}");
                 });
             }
         }
@@ -290,8 +291,12 @@ fn normalisations() {
 #[test]
 fn whole_models_in_their_arena() {
     let backends = backends::all();
-    for seed in 0..10 * KINDS + 8 {
-        let bytes = if seed < 8 { every_operator_model(seed) } else { single_operator_model(seed) };
+    for seed in 0..10 * KINDS + 40 {
+        let bytes = match seed {
+            0..8 => every_operator_model(seed),
+            8..40 => linked_model(seed, true),
+            _ => single_operator_model(seed),
+        };
         let file = Aligned::new(&bytes);
         let model = Model::new(&file).expect("a valid model");
         for edge in EDGES {
