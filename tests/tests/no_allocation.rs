@@ -76,7 +76,7 @@ fn main() {
     assert_eq!(allocated(|| drop(black_box(Box::new(7)))).allocations, 1);
 
     let backends = backends::all();
-    for seed in 0..4 * KINDS + 16 {
+    for seed in 0..4 * KINDS + 8 {
         let bytes = match seed {
             0..8 => every_operator_model(seed),
             8..16 => linked_model(seed, true),

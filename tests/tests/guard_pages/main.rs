@@ -107,9 +107,10 @@ fn check_conv(rng: &mut Rng, backends: &[AnyBackend], case: &ConvCase) {
                 backend.prepare(window, &layout, conv.weights, &mut prepared).expect("it can prepare");
                 let mut workspace = Guarded::new(&vec![0x5555_i16; backend.workspace_size(window, &layout)], edge);
                 check((case.output, out_stride), edge, &expected, &format!("prepared, {what}"), |out| {
-                    let rows =
-                        Rows { shape: case.output, first: 0, count: case.output.height, out, stride: out_stride };
-                    let run = backend.conv_prepared(&conv, &prepared, from, rows, &mut workspace);
+                    let (shape, count, stride) = (case.output, case.output.height, out_stride);
+                    let rows = Rows { shape, first: 0, count, out, stride };
+                    let memory = (&mut [][..], &mut *workspace);
+                    let run = conv::run_rows(*backend, &conv, Some(&prepared), from, rows, memory);
                     assert_eq!(run, Some(()), "prepared, {what}");
                 });
             }
@@ -241,9 +242,9 @@ fn max_pools() {
         let channels = rng.random_range(1..=70);
         let (shape, out) = cases::shapes(rng, &window, channels, 9);
         let dense = Values::any(rng).fill(rng, shape.elements() as usize);
-        let max = pool::Max { window, output: cases::output(rng) };
+        let pool = pool::Max { window, output: cases::output(rng) };
         let mut expected = vec![0; out.elements() as usize];
-        reference::max_pool(&max, &dense, shape, &mut expected, out);
+        reference::max_pool(&pool, &dense, shape, &mut expected, out);
         let (in_stride, out_stride) = (stride(rng, shape), stride(rng, out));
         for edge in EDGES {
             let input = spread(&dense, shape, in_stride, edge);
@@ -252,7 +253,7 @@ fn max_pools() {
                 let what = format!("{} at the {edge:?}: {window:?} on {shape:?}", backend.name());
                 check((out, out_stride), edge, &expected, &what, |values| {
                     let mut to = PixelsMut::new(values, out, out_stride).expect("long enough");
-                    assert_eq!(pool::max(*backend, &max, from, &mut to), Some(()), "{what}");
+                    assert_eq!(pool::max(*backend, &pool, from, &mut to), Some(()), "{what}");
                 });
             }
         }
@@ -291,10 +292,10 @@ fn normalisations() {
 #[test]
 fn whole_models_in_their_arena() {
     let backends = backends::all();
-    for seed in 0..10 * KINDS + 40 {
+    for seed in 0..10 * KINDS + 48 {
         let bytes = match seed {
             0..8 => every_operator_model(seed),
-            8..40 => linked_model(seed, true),
+            8..48 => linked_model(seed, true),
             _ => single_operator_model(seed),
         };
         let file = Aligned::new(&bytes);
