@@ -6,8 +6,6 @@ WIDTH, LEFT, RIGHT = 1200, 60, 20
 PANEL, HEAD, GAP = 190, 34, 16
 # Room for the names of the bars, written upwards.
 NAMES = 210
-# Keeps letters apart from what is behind them.
-HALO = 'stroke="white" stroke-width="3" paint-order="stroke"'
 BAR, LINES = "#3b6ea5", ["#c0392b", "#b7770d"]
 
 
@@ -45,10 +43,10 @@ def panel(title, bars, floors, top, names):
     for (label, value), colour in zip(floors, LINES):
         y = height(value)
         yield f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="{colour}" stroke-width="1.5"/>'
-        yield (
-            f'<text x="{WIDTH - RIGHT}" y="{y - 5:.1f}" text-anchor="end" fill="{colour}" {HALO}>'
-            f"{escape(label)}: {value:.2f}</text>"
-        )
+        # Twice, first in white and wider, to keep the letters apart from what is behind them.
+        for style in ('fill="white" stroke="white" stroke-width="3"', f'fill="{colour}"'):
+            place = f'x="{WIDTH - RIGHT}" y="{y - 5:.1f}" text-anchor="end"'
+            yield f"<text {place} {style}>{escape(label)}: {value:.2f}</text>"
 
 
 def plot(panels):
