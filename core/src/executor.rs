@@ -155,6 +155,11 @@ impl<'a> Threads<'a> {
         (most_ranges(threads) - 1).saturating_mul(sizes.total())
     }
 
+    /// How many threads there are.
+    pub(crate) fn count(&self) -> usize {
+        self.executor.map_or(1, |executor| executor.threads().max(1))
+    }
+
     /// How to cut `pixels` pixels for these threads. Asks `unit_and_work` where ranges may begin and what all of them
     /// cost, in nanoseconds on a fast processor, if there are threads to share the work.
     pub(crate) fn cut(&self, pixels: usize, unit_and_work: impl FnOnce() -> (usize, u64)) -> Cut {
@@ -164,7 +169,10 @@ impl<'a> Threads<'a> {
             unit = multiple.max(1);
             let worthwhile = work.checked_div(executor.least_work()).unwrap_or(u64::MAX);
             let worthwhile = usize::try_from(worthwhile).unwrap_or(usize::MAX);
-            ranges = most_ranges(executor.threads()).min(worthwhile).min(pixels.div_ceil(unit)).max(1);
+            let (threads, most) = (executor.threads().max(1), most_ranges(executor.threads()));
+            ranges = most.min(worthwhile).min(pixels.div_ceil(unit));
+            // As many for each thread, if there is one for each.
+            ranges = if ranges > threads { ranges - ranges % threads } else { ranges.max(1) };
         }
         Cut { pixels: 0..pixels, unit, ranges }
     }

@@ -43,20 +43,24 @@ fn out<'a>(tensor: &Tensor, bytes: &'a mut [u8]) -> Out<'a> {
     Out { values: bytemuck::cast_slice_mut(bytes), stride: tensor.pixel_stride as usize }
 }
 
-impl Out<'_> {
-    /// `count` pixels as a picture of one row.
-    fn row(&mut self, count: usize, shape: Shape) -> Option<PixelsMut<'_>> {
-        PixelsMut::new(self.values, Shape { height: 1, width: count as u32, ..shape }, self.stride)
+/// The output of an operator that works in place, and the first input if it lies elsewhere: each range is copied from
+/// there first.
+fn in_place<'a>(step: &Step<'_>, arena: &'a mut [u8]) -> Option<(Out<'a>, Option<Pixels<'a>>)> {
+    if step.input.offset == step.output.offset {
+        return Some((out(&step.output, arena.get_mut(range(&step.output))?), None));
     }
+    let (read, write) = read_and_write(arena, &step.input, &step.output)?;
+    Some((out(&step.output, write), Some(pixels(&step.input, read)?)))
 }
 
-/// The output of an operator that works in place, the first input copied there if it lies elsewhere.
-fn in_place<'a>(step: &Step<'_>, arena: &'a mut [u8]) -> Option<Out<'a>> {
-    if step.input.offset != step.output.offset {
-        let (read, write) = read_and_write(arena, &step.input, &step.output)?;
-        pixels_mut(&step.output, write)?.copy_from(pixels(&step.input, read)?)?;
+/// The output pixels `range` as a picture of one row, copied from `source` if there is one.
+fn copied<'a>(range: &Range<usize>, shape: Shape, out: Out<'a>, source: Option<Pixels<'_>>) -> Option<PixelsMut<'a>> {
+    let row = Shape { height: 1, width: range.len() as u32, ..shape };
+    let mut output = PixelsMut::new(out.values, row, out.stride)?;
+    if let Some(source) = source {
+        output.copy_from(Pixels::new(source.from_pixel(range.start)?, row, source.stride())?)?;
     }
-    Some(out(&step.output, arena.get_mut(range(&step.output))?))
+    Some(output)
 }
 
 fn single(session: &mut Session<'_, '_>, step: &Step<'_>) -> Option<()> {
@@ -69,27 +73,30 @@ fn single(session: &mut Session<'_, '_>, step: &Step<'_>) -> Option<()> {
     let by_pixel = || (1, work(step));
     match &step.operator {
         Operator::Lrn(parameters) => {
-            let output = in_place(step, arena)?;
-            threads.run(threads.cut(count, by_pixel), output, memory, |range, mut out, memory| {
-                lrn::run(backend, parameters, &mut out.row(range.len(), shape)?, memory.scratch)
+            let (output, source) = in_place(step, arena)?;
+            threads.run(threads.cut(count, by_pixel), output, memory, |range, out, memory| {
+                lrn::run(backend, parameters, &mut copied(&range, shape, out, source)?, memory.scratch)
             })
         }
         Operator::Rescale(parameters) => {
-            let output = in_place(step, arena)?;
-            threads.run(threads.cut(count, by_pixel), output, memory, |range, mut out, _| {
-                elementwise::rescale(parameters, &mut out.row(range.len(), shape)?);
+            let (output, source) = in_place(step, arena)?;
+            threads.run(threads.cut(count, by_pixel), output, memory, |range, out, _| {
+                elementwise::rescale(parameters, &mut copied(&range, shape, out, source)?);
                 Some(())
             })
         }
         Operator::Add(parameters) => {
-            in_place(step, arena)?;
+            if step.input.offset != step.output.offset {
+                let (read, write) = read_and_write(arena, &step.input, &step.output)?;
+                pixels_mut(&step.output, write)?.copy_from(pixels(&step.input, read)?)?;
+            }
             let second = step.second_input?;
             let (read, write) = read_and_write(arena, &second, &step.output)?;
             let second = pixels(&second, read)?;
-            threads.run(threads.cut(count, by_pixel), out(&step.output, write), memory, |range, mut out, _| {
-                let row = Shape { height: 1, width: range.len() as u32, ..shape };
-                let second = Pixels::new(second.from_pixel(range.start)?, row, second.stride())?;
-                elementwise::add(parameters, &mut out.row(range.len(), shape)?, second)
+            threads.run(threads.cut(count, by_pixel), out(&step.output, write), memory, |range, out, _| {
+                let mut output = copied(&range, shape, out, None)?;
+                let second = Pixels::new(second.from_pixel(range.start)?, output.shape(), second.stride())?;
+                elementwise::add(parameters, &mut output, second)
             })
         }
         Operator::Softmax(parameters) => {

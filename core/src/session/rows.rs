@@ -88,8 +88,9 @@ pub(super) fn run(session: &mut Session<'_, '_>, first: usize, length: usize, pa
         // What is seen as a whole afterwards has to be where the file says.
         None if head.output.is_whole() => job.run(all, (out.values, stride), memory, &mut |_, _| ()),
         None => {
-            // Rows of the pool are what is cut.
-            let cut = threads.cut(all.end as usize, || (2, super::threads::work(&head)));
+            // Rows of the pool are what is cut, into one range for each thread.
+            let mut cut = threads.cut(all.end as usize, || (1, super::threads::work(&head)));
+            cut.ranges = cut.ranges.min(threads.count());
             threads.run(cut, out, memory, |rows, out, memory| {
                 let rows = rows.start as u32..rows.end as u32;
                 job.run(rows, (out.values, stride), memory, &mut |_, _| ())

@@ -10,6 +10,8 @@ use crate::model::{Kind, Model, Operator, Step};
 pub(super) fn work(step: &Step<'_>) -> u64 {
     let elements = step.output.shape.elements();
     match &step.operator {
+        // One pixel waits for its weights.
+        Operator::Conv(_) if step.output.shape.pixels() == 1 => step.macs() / 32,
         Operator::Conv(_) => step.macs() / 256,
         Operator::MaxPool(pool) => elements.saturating_mul(pool.window.area()) / 32,
         Operator::AveragePool(pool) => elements.saturating_mul(pool.window.window.area()) / 8,
