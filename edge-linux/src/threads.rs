@@ -1,12 +1,11 @@
 //! The threads that share the work on a picture.
 
+use std::cell::Cell;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use tinception_core::error::RunError;
 use tinception_core::executor::Executor;
-use tinception_core::session::{Observer, Session};
 
 use crate::engine::Engine;
 use crate::output::file_error;
@@ -33,14 +32,25 @@ pub(crate) fn for_file(path: &Path, engine: Option<Engine>, asked: Option<u16>) 
 #[derive(Debug)]
 pub(crate) struct Pool(ThreadPool);
 
+thread_local! {
+    static POOL: Cell<Option<&'static Pool>> = const { Cell::new(None) };
+}
+
 impl Pool {
-    /// As many threads as `threads`; none where one is enough.
-    pub(crate) fn new(threads: usize) -> Result<Option<Self>> {
+    /// The calling thread's pool of `threads` threads, itself among them; none where one is enough. A thread has one pool,
+    /// which stays until the program ends.
+    pub(crate) fn of_this_thread(threads: usize) -> Result<Option<&'static Self>> {
         if threads <= 1 {
             return Ok(None);
         }
-        let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(|index| format!("pool {index}")).build();
-        Ok(Some(Self(pool.with_context(|| format!("cannot start {threads} threads"))?)))
+        if let Some(pool) = POOL.get() {
+            return Ok(Some(pool));
+        }
+        // The caller works too: to wake another thread for it costs as much as a layer.
+        let pool = ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build();
+        let pool = pool.with_context(|| format!("cannot start {threads} threads"))?;
+        POOL.set(Some(Box::leak(Box::new(Self(pool)))));
+        Ok(POOL.get())
     }
 }
 
@@ -51,17 +61,5 @@ impl Executor for Pool {
 
     fn join(&self, first: &mut (dyn FnMut() + Send), second: &mut (dyn FnMut() + Send)) {
         self.0.join(first, second);
-    }
-}
-
-/// Runs a session from one of the pool's threads, if there is a pool: from there it costs little to share work.
-pub(crate) fn run(
-    session: &mut Session<'_, '_>,
-    pool: Option<&Pool>,
-    observer: &mut (impl Observer + Send),
-) -> Result<(), RunError> {
-    match pool {
-        Some(Pool(pool)) => pool.install(|| session.run_observed(observer)),
-        None => session.run_observed(observer),
     }
 }

@@ -23,9 +23,12 @@ TYPES = [np.dtype("<i1"), np.dtype("<i4"), np.dtype("<u2")]
 class Tensor:
     def __init__(self, record):
         self.offset, self.height, self.width, self.channels, self.stride = struct.unpack_from("<5I", record, 0)
-        kind, self.zero_point = struct.unpack_from("<Bb", record, 20)
+        kind, self.zero_point, self.stored_rows = struct.unpack_from("<BbH", record, 20)
         (self.scale,) = struct.unpack_from("<f", record, 24)
         self.type = TYPES[kind]
+
+    def is_whole(self):
+        return self.stored_rows == 0
 
     def view(self, arena):
         """The tensor as an array of (height, width, channels) over the bytes of the arena."""
@@ -80,15 +83,27 @@ class Model:
         """Yields each step with its output."""
         arena = bytearray(self.activations)
         self.tensors[self.input].view(arena)[...] = picture
+        # Steps that are linked give what they give one after the other. What is handed over without having all its rows
+        # in the arena is kept here.
+        handed_over = {}
+
+        def read(index):
+            return handed_over[index] if index in handed_over else self.tensors[index].view(arena).copy()
+
         for step in self.steps:
             out = self.tensors[step.output]
             # Copies, because LRN, addition and rescale may write over what they read.
-            inputs = [self.tensors[index] for index in (step.input, step.second_input) if index != NONE]
-            arrays = [tensor.view(arena).copy() for tensor in inputs]
+            indices = [index for index in (step.input, step.second_input) if index != NONE]
+            inputs = [self.tensors[index] for index in indices]
+            arrays = [read(index) for index in indices]
             result = RUN[step.operator](self, step, inputs, arrays, out)
             assert result.shape == (out.height, out.width, out.channels), (step.name, result.shape)
-            out.view(arena)[...] = result
-            yield step, out.view(arena)
+            if out.is_whole():
+                out.view(arena)[...] = result
+                yield step, out.view(arena)
+            else:
+                handed_over[step.output] = result.astype(out.type)
+                yield step, handed_over[step.output]
 
 
 def requantize(value, multiplier, shift):

@@ -3,7 +3,13 @@
 use tinception_core::arch::{AnyBackend, Backend, available};
 
 /// Backends that every machine of this architecture has. A test fails where one is missing.
-const EXPECTED: &[&str] = if cfg!(target_arch = "aarch64") { &["scalar", "neon"] } else { &["scalar"] };
+const EXPECTED: &[&str] = if cfg!(target_arch = "aarch64") {
+    &["scalar", "neon"]
+} else if cfg!(target_arch = "arm") {
+    &["scalar", "dsp"]
+} else {
+    &["scalar"]
+};
 
 /// This machine's backends, all of them.
 ///

@@ -29,14 +29,17 @@ pub struct Builder<'r> {
     pub rng: &'r mut Rng,
     /// The file.
     pub writer: Writer,
+    /// Whether [`link`](Self::link) and [`store`](Self::store) do anything.
+    pub linked: bool,
     used: u32,
     scratch: usize,
+    spare: usize,
 }
 
 impl<'r> Builder<'r> {
     /// A file with an input of this shape: tensor 0.
     pub fn new(rng: &'r mut Rng, input: Shape) -> Self {
-        let mut builder = Self { rng, writer: Writer::new(), used: 0, scratch: 0 };
+        let mut builder = Self { rng, writer: Writer::new(), linked: true, used: 0, scratch: 0, spare: 0 };
         let zero_point = cases::zero_point(builder.rng);
         builder.tensor(input, DataType::Int8, zero_point);
         builder
@@ -64,6 +67,32 @@ impl<'r> Builder<'r> {
         let mut tensor = self.writer.tensors[usize::from(other)];
         tensor.quant.zero_point = zero_point;
         self.push(tensor)
+    }
+
+    /// Gives the tensor made last less memory.
+    pub fn store(&mut self, tensor: u16, stored: Stored) {
+        if self.linked {
+            let tensor = &mut self.writer.tensors[usize::from(tensor)];
+            tensor.stored = stored;
+            self.used = (tensor.end() as u32).next_multiple_of(ALIGNMENT as u32);
+        }
+    }
+
+    /// Links the step made last to the next one.
+    pub fn link(&mut self, link: Link) {
+        if let Some(step) = self.writer.steps.last_mut().filter(|_| self.linked) {
+            step.link = link;
+        }
+    }
+
+    /// Scratch that some step needs at least.
+    pub fn scratch_for(&mut self, bytes: usize) {
+        self.scratch = self.scratch.max(bytes);
+    }
+
+    /// Scratch beyond what is needed.
+    pub fn add_scratch(&mut self, bytes: usize) {
+        self.spare += bytes;
     }
 
     fn push(&mut self, tensor: Tensor) -> u16 {
@@ -215,10 +244,10 @@ impl<'r> Builder<'r> {
     /// # Panics
     /// If what was built is not a model.
     #[must_use]
-    pub fn finish(mut self, logits: u16, probabilities: Option<u16>) -> Vec<u8> {
+    pub fn finish(&mut self, logits: u16, probabilities: Option<u16>) -> Vec<u8> {
         (self.writer.logits, self.writer.probabilities) = (logits, probabilities);
         // From the least that every step runs with to a little more.
-        let spare = self.rng.random_range(0..=64);
+        let spare = self.spare + self.rng.random_range(0..=64);
         self.writer.scratch_size = (self.scratch + spare).next_multiple_of(ALIGNMENT) as u32;
         let bytes = Aligned::new(&self.writer.finish());
         let model = Model::new(&bytes).unwrap_or_else(|error| panic!("built an invalid model: {error}"));

@@ -14,6 +14,7 @@ pub fn gather(tensor: &Tensor, arena: &[u8]) -> Vec<u8> {
     (0..tensor.shape.pixels() as usize).flat_map(pixel).copied().collect()
 }
 
+/// Writes `dense` where a tensor lies.
 fn scatter(tensor: &Tensor, arena: &mut [u8], dense: &[u8]) {
     let size = tensor.data_type.size() as usize;
     let (channels, stride) = (tensor.shape.channels as usize * size, tensor.pixel_stride as usize * size);
@@ -26,11 +27,10 @@ fn to_i32(bytes: &[u8]) -> Vec<i32> {
     bytes.as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect()
 }
 
-/// Bytes of a step's output.
-fn output_of(step: &Step<'_>, arena: &[u8]) -> Vec<u8> {
+/// Bytes of a step's output; `bytes` are those of its input.
+fn output_of(step: &Step<'_>, bytes: &[u8], arena: &[u8]) -> Vec<u8> {
     let (shape, out) = (step.input.shape, step.output.shape);
-    let bytes = gather(&step.input, arena);
-    let input: &[i8] = bytemuck::cast_slice(&bytes);
+    let input: &[i8] = bytemuck::cast_slice(bytes);
     let elements = out.elements() as usize;
     let (mut int8, mut int32) = (vec![0_i8; elements], vec![0_i32; elements]);
     let logits = step.output.data_type == DataType::Int32;
@@ -48,7 +48,7 @@ fn output_of(step: &Step<'_>, arena: &[u8]) -> Vec<u8> {
         Operator::Rescale(rescale) => reference::rescale(rescale, input, &mut int8),
         Operator::Softmax(softmax) => {
             let mut probabilities = vec![0; elements];
-            reference::softmax(softmax, &to_i32(&bytes), &mut probabilities);
+            reference::softmax(softmax, &to_i32(bytes), &mut probabilities);
             return probabilities.iter().flat_map(|value: &u16| value.to_le_bytes()).collect();
         }
     }
@@ -69,12 +69,18 @@ pub fn run(model: &Model<'_>, input: &[i8]) -> Vec<Vec<u8>> {
     let tensor = model.input().expect("a verified model has an input");
     assert_eq!(input.len() as u64, tensor.shape.elements());
     scatter(&tensor, &mut arena, bytemuck::cast_slice(input));
-    let run_step = |step: Step<'_>| {
-        let output = output_of(&step, &arena);
-        scatter(&step.output, &mut arena, &output);
-        output
-    };
-    model.steps().map(run_step).collect()
+    let mut outputs: Vec<Vec<u8>> = Vec::new();
+    for step in model.steps() {
+        // What has no memory of its own is what the step before made.
+        let handed_over = outputs.last().filter(|_| !step.input.is_whole()).cloned();
+        let input = handed_over.unwrap_or_else(|| gather(&step.input, &arena));
+        let output = output_of(&step, &input, &arena);
+        if step.output.is_whole() {
+            scatter(&step.output, &mut arena, &output);
+        }
+        outputs.push(output);
+    }
+    outputs
 }
 
 /// CRC-32 of each step's output for the self-test input of `seed`.

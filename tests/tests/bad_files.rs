@@ -9,6 +9,7 @@ use tinception_core::format::{MAGIC, header, step, tensor};
 use tinception_core::model::{Checksum, Model};
 use tinception_tests::aligned::Aligned;
 use tinception_tests::every_operator::every_operator_model;
+use tinception_tests::linked::linked_model;
 use tinception_tests::mutate::{Outcome, mutate_record, open_and_run};
 use tinception_tests::{interpreter, rng};
 
@@ -63,6 +64,29 @@ fn every_flipped_bit_behind_a_right_checksum_gives_an_error_or_a_run() {
     // A table or a name can change and leave a model; a weight cannot, its sum would be wrong.
     println!("{ran} flips ran, {refused} were refused");
     assert!(ran > 10_000 && refused > 10_000);
+}
+
+#[test]
+fn every_flipped_bit_and_word_of_linked_records_gives_an_error_or_a_run() {
+    let words = [0, 1, 2, 3, 0xFF, 0xFFFF, 0x1_0000, 0xFFFF_FFF0, 0xFFFF_FFFF];
+    for seed in 0..2 {
+        let original = linked_model(seed, true);
+        let mut file = Aligned::new(&original);
+        let (mut arena, mut refused) = (Vec::new(), 0);
+        for at in [1, 2].into_iter().flat_map(|kind| section(&original, kind)) {
+            for bit in 0..8 {
+                file[at] ^= 1 << bit;
+                refused += usize::from(open_and_run(&file, Checksum::Skip, &mut arena).is_err());
+                file[at] = original[at];
+            }
+            for word in words.iter().filter(|_| at % 2 == 0 && at + 4 <= original.len()) {
+                file[at..at + 4].copy_from_slice(&u32::to_le_bytes(*word));
+                let _ = open_and_run(&file, Checksum::Skip, &mut arena);
+                file[at..at + 4].copy_from_slice(&original[at..at + 4]);
+            }
+        }
+        assert!(refused > 2000, "{refused} flips were refused");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use tinception_tests::every_operator::every_operator_model;
+use tinception_tests::linked::linked_model;
 use tinception_tests::single_operator::{KINDS, single_operator_model};
 
 /// A Python with numpy, or why there is none.
@@ -27,11 +28,13 @@ fn run(script: &str, files: &[String]) -> Option<(bool, String)> {
 #[test]
 fn the_second_implementation_gets_the_same_bits() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    // Every kind of model five times, and eight of all operators; seeds that no other test uses.
+    // Every kind of model five times, eight of all operators, and some whose steps run together; seeds that no other test
+    // uses.
     let singles = (5000..5000 + 5 * KINDS).map(|seed| (format!("single-{seed}"), single_operator_model(seed)));
     let whole = (5000..5008).map(|seed| (format!("every-{seed}"), every_operator_model(seed)));
     let mut files = Vec::new();
-    for (name, bytes) in singles.chain(whole) {
+    let linked = (5000..5020).map(|seed| (format!("linked-{seed}"), linked_model(seed, true)));
+    for (name, bytes) in singles.chain(whole).chain(linked) {
         let path = folder.path().join(name).with_extension("tin");
         std::fs::write(&path, bytes).expect("a writable temporary folder");
         files.push(path.to_string_lossy().into_owned());

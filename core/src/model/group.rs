@@ -117,7 +117,9 @@ fn linked(kind: Kind, step: &Step<'_>, next: &Step<'_>) -> Result<(), StepProble
             require(same && is_int8(&next.output), StepProblem::Link)
         }
         (Kind::Rows, ..) => {
-            let handed_over = step.output == next.input && is_int8(&step.output);
+            // Never a whole one: what is overwritten in place would be taken for the step's output.
+            let is_ring = matches!(step.output.stored, Stored::Ring(_));
+            let handed_over = step.output == next.input && is_int8(&step.output) && is_ring;
             let in_place = matches!(next.operator, Operator::MaxPool(_))
                 || (next.input.offset == next.output.offset
                     && next.input.pixel_stride == next.output.pixel_stride

@@ -132,6 +132,16 @@ fn single(session: &mut Session<'_, '_>, step: &Step<'_>) -> Option<()> {
                 (Operator::AveragePool(parameters), DataType::Int32) => {
                     pool::average_logits(parameters, input, shape.width, write)
                 }
+                (Operator::AveragePool(parameters), _) if count == 1 => {
+                    // The channels of one pixel lie one after the other.
+                    let cut = threads.cut(shape.channels as usize, || (pool::CHANNELS, work(step)));
+                    let output = Out { stride: 1, ..out(&step.output, write) };
+                    threads.run(cut, output, memory, |range, out, _| {
+                        let shape = Shape { channels: range.len() as u32, ..shape };
+                        let input = input.channels(&range)?;
+                        pool::average_pixels(parameters, input, shape, 0..1, out.values, range.len())
+                    })
+                }
                 (Operator::AveragePool(parameters), _) => {
                     threads.run(threads.cut(count, by_pixel), out(&step.output, write), memory, |range, out, _| {
                         pool::average_pixels(parameters, input, shape, range, out.values, out.stride)

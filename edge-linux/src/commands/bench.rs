@@ -198,7 +198,7 @@ fn time_session(
     prepared: &Prepared<'static, 'static>,
     threads: usize,
 ) -> Result<Times> {
-    let pool = Pool::new(threads)?.map(|pool| &*Box::leak(Box::new(pool)));
+    let pool = Pool::of_this_thread(threads)?;
     let mut session = backend::session(model, prepared, pool)?;
     let mut input = vec![0; session.input_mut().len()];
     if let Some(tensor) = model.input() {
@@ -206,14 +206,14 @@ fn time_session(
     }
     // A first run fills the caches.
     session.input_mut().copy_from_slice(&input);
-    threads::run(&mut session, pool, &mut ())?;
+    session.run()?;
     let mut profile = Profile { last: Instant::now(), steps: vec![Vec::new(); model.step_count()] };
     let mut runs = Vec::new();
     let start = Instant::now();
     while !is_enough(args, runs.len(), start) {
         session.input_mut().copy_from_slice(&input);
         let run = Instant::now();
-        threads::run(&mut session, pool, &mut profile)?;
+        session.run_observed(&mut profile)?;
         runs.push(run.elapsed().as_secs_f64());
     }
     Ok(Times { runs, steps: profile.steps })

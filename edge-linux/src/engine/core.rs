@@ -12,7 +12,7 @@ use tinception_models::preprocess::Preprocessing;
 use super::{Engine, Network, Scores, StepHash, Worker};
 use crate::output::file_error;
 use crate::preprocess::Preprocessor;
-use crate::threads::{self, Pool};
+use crate::threads::Pool;
 use crate::{backend, tin};
 
 /// Probabilities of a model are this many for 1.0.
@@ -30,8 +30,8 @@ pub(crate) struct CoreNetwork {
 }
 
 impl CoreNetwork {
-    /// Loads and verifies a file. Its sessions share the work on a picture between `threads` threads; their pool stays
-    /// until the program ends.
+    /// Loads and verifies a file. Its sessions share the work on a picture between `threads` threads, the caller's
+    /// among them.
     pub(crate) fn open(path: &Path, checksum: Checksum, threads: usize) -> Result<Self> {
         let model = tin::load(path, checksum)?;
         let parts = (model.preprocess(), model.pixel_table(), model.input());
@@ -40,7 +40,7 @@ impl CoreNetwork {
         };
         let preprocessor = Preprocessor::new(Preprocessing::from_record(record), input.shape, path)?;
         let prepared = backend::prepare(&model, backend::chosen()?)?;
-        let pool = Pool::new(threads)?.map(|pool| &*Box::leak(Box::new(pool)));
+        let pool = Pool::of_this_thread(threads)?;
         Ok(Self { model, prepared, pool, table, preprocessor })
     }
 
@@ -82,7 +82,7 @@ struct CoreWorker<'a> {
 }
 
 impl CoreWorker<'_> {
-    fn run(&mut self, pixels: &[u8], observer: &mut (impl Observer + Send)) -> Result<Scores> {
+    fn run(&mut self, pixels: &[u8], observer: &mut impl Observer) -> Result<Scores> {
         let CoreNetwork { model, prepared, pool, table, preprocessor } = self.network;
         let session = match &mut self.session {
             Some(session) => session,
@@ -91,7 +91,7 @@ impl CoreWorker<'_> {
         let input: &mut [u8] = bytemuck::cast_slice_mut(session.input_mut());
         input.copy_from_slice(pixels);
         quantize_pixels(input, preprocessor.settings.order, table)?;
-        threads::run(session, *pool, observer)?;
+        session.run_observed(observer)?;
         let logits = session.logits().context("the network gave no scores")?;
         let quant = logits.tensor().quant;
         let real = |value: i32| f64::from(quant.scale) * (f64::from(value) - f64::from(quant.zero_point));

@@ -2,6 +2,7 @@
 #![cfg(feature = "tract")]
 
 mod file;
+mod fusion;
 mod graphs;
 mod layers;
 mod memory;

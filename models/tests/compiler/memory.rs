@@ -19,7 +19,7 @@ use crate::graphs::{Builder, LRN, calibrated, random_graph};
 
 const GRAPHS: u64 = 150;
 
-fn lowered(graph: &Graph) -> Program {
+pub(crate) fn lowered(graph: &Graph) -> Program {
     let calibration = calibrated(graph, 1);
     let quant = activations(graph, &calibration, Method::MinMax, None).expect("calibrated");
     lower(graph, &quant, None).expect("it lowers")
@@ -127,7 +127,7 @@ fn wasteful(program: &Program) -> Plan {
     Plan { locations, size, lower_bound: size }
 }
 
-fn hashes(program: &Program, plan: &Plan, seed: u64) -> Vec<(String, u32)> {
+pub(crate) fn hashes(program: &Program, plan: &Plan, seed: u64) -> Vec<(String, u32)> {
     let file = Aligned::new(&emit(program, plan).expect("it is small").finish());
     let model = Model::new(&file).unwrap_or_else(|error| panic!("graph {seed}: {error}"));
     let mut arena = Aligned::zeroed(model.arena_size());
