@@ -15,7 +15,7 @@ pub trait Executor: Sync + Debug {
 
     /// The least work that is worth handing to another thread: nanoseconds that it takes a fast processor.
     fn least_work(&self) -> u64 {
-        2_000
+        4_000
     }
 
     /// Runs both, each once, in any order or at the same time, and returns when both are done. Either may call `join`

@@ -2,10 +2,13 @@
 
 use std::cell::Cell;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuilder, Yield};
+use tinception_core::error::RunError;
 use tinception_core::executor::Executor;
+use tinception_core::session::{Observer, Session};
 
 use crate::engine::Engine;
 use crate::output::file_error;
@@ -27,6 +30,9 @@ pub(crate) fn for_file(path: &Path, engine: Option<Engine>, asked: Option<u16>) 
         }
     }
 }
+
+/// How often a thread looks for work, some ten microseconds long, before it lets others run.
+const SPINS: u32 = 1_000;
 
 /// A pool of threads.
 #[derive(Debug)]
@@ -61,5 +67,48 @@ impl Executor for Pool {
 
     fn join(&self, first: &mut (dyn FnMut() + Send), second: &mut (dyn FnMut() + Send)) {
         self.0.join(first, second);
+    }
+}
+
+/// Runs a session, the other threads of `pool` awake all the while: a step can be shorter than it takes to wake one.
+pub(crate) fn run(
+    session: &mut Session<'_, '_>,
+    pool: Option<&Pool>,
+    observer: &mut impl Observer,
+) -> Result<(), RunError> {
+    let Some(Pool(pool)) = pool else { return session.run_observed(observer) };
+    let running = AtomicBool::new(true);
+    pool.in_place_scope(|scope| {
+        scope.spawn_broadcast(|_, context| {
+            if context.index() > 0 {
+                work_while(&running);
+            }
+        });
+        // Also where an observer panics: the scope waits for the others.
+        let _end = SetFalse(&running);
+        session.run_observed(observer)
+    })
+}
+
+struct SetFalse<'a>(&'a AtomicBool);
+
+impl Drop for SetFalse<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// Looks for work again and again. Once it has found none for some time, it lets other programs run in between.
+fn work_while(running: &AtomicBool) {
+    let mut idle = 0_u32;
+    while running.load(Ordering::Acquire) {
+        match rayon::yield_now() {
+            Some(Yield::Executed) => idle = 0,
+            _ if idle < SPINS => {
+                idle += 1;
+                std::hint::spin_loop();
+            }
+            _ => std::thread::yield_now(),
+        }
     }
 }

@@ -206,14 +206,14 @@ fn time_session(
     }
     // A first run fills the caches.
     session.input_mut().copy_from_slice(&input);
-    session.run()?;
+    threads::run(&mut session, pool, &mut ())?;
     let mut profile = Profile { last: Instant::now(), steps: vec![Vec::new(); model.step_count()] };
     let mut runs = Vec::new();
     let start = Instant::now();
     while !is_enough(args, runs.len(), start) {
         session.input_mut().copy_from_slice(&input);
         let run = Instant::now();
-        session.run_observed(&mut profile)?;
+        threads::run(&mut session, pool, &mut profile)?;
         runs.push(run.elapsed().as_secs_f64());
     }
     Ok(Times { runs, steps: profile.steps })

@@ -12,7 +12,7 @@ use tinception_models::preprocess::Preprocessing;
 use super::{Engine, Network, Scores, StepHash, Worker};
 use crate::output::file_error;
 use crate::preprocess::Preprocessor;
-use crate::threads::Pool;
+use crate::threads::{self, Pool};
 use crate::{backend, tin};
 
 /// Probabilities of a model are this many for 1.0.
@@ -91,7 +91,7 @@ impl CoreWorker<'_> {
         let input: &mut [u8] = bytemuck::cast_slice_mut(session.input_mut());
         input.copy_from_slice(pixels);
         quantize_pixels(input, preprocessor.settings.order, table)?;
-        session.run_observed(observer)?;
+        threads::run(session, *pool, observer)?;
         let logits = session.logits().context("the network gave no scores")?;
         let quant = logits.tensor().quant;
         let real = |value: i32| f64::from(quant.scale) * (f64::from(value) - f64::from(quant.zero_point));
