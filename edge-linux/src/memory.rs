@@ -21,13 +21,13 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    fn new(name: &str, tensor: &Tensor, step: usize) -> Self {
+    fn new(name: &str, tensor: &Tensor, (first, last): (usize, usize)) -> Self {
         Self {
             name: name.to_owned(),
             start: tensor.offset.into(),
             end: tensor.end(),
-            first: step,
-            last: step,
+            first,
+            last,
             open_stride: (!tensor.is_contiguous()).then_some(tensor.pixel_stride),
         }
     }
@@ -40,12 +40,17 @@ impl Buffer {
 /// The buffers of a model, in the order in which they come to life. Slices of channels that several steps write into
 /// one tensor are one buffer.
 pub(crate) fn buffers(model: &Model<'_>) -> Vec<Buffer> {
-    let mut buffers: Vec<Buffer> = model.input().map(|input| Buffer::new("input", &input, 0)).into_iter().collect();
-    for (index, step) in model.steps().enumerate() {
-        for input in [Some(step.input), step.second_input].into_iter().flatten() {
-            read(&mut buffers, &input, index);
+    let mut buffers: Vec<Buffer> =
+        model.input().map(|input| Buffer::new("input", &input, (0, 0))).into_iter().collect();
+    for (first, group) in model.groups() {
+        // What a step needs is there while those run that run together with it.
+        let steps = (first, first + group.length - 1);
+        for step in (first..first + group.length).filter_map(|index| model.step(index)) {
+            for input in [Some(step.input), step.second_input].into_iter().flatten() {
+                read(&mut buffers, &input, steps.1);
+            }
+            write(&mut buffers, step.name, &step.output, steps);
         }
-        write(&mut buffers, step.name, &step.output, index);
     }
     let end = model.step_count().saturating_sub(1);
     for result in [model.logits(), model.probabilities()].into_iter().flatten() {
@@ -64,14 +69,17 @@ fn read(buffers: &mut [Buffer], tensor: &Tensor, step: usize) {
     }
 }
 
-fn write(buffers: &mut Vec<Buffer>, name: &str, tensor: &Tensor, step: usize) {
+fn write(buffers: &mut Vec<Buffer>, name: &str, tensor: &Tensor, steps: (usize, usize)) {
+    if tensor.extent() == 0 {
+        return;
+    }
     let wide = buffers.iter_mut().rev().find(|buffer| buffer.overlaps(tensor));
     match wide.filter(|buffer| !tensor.is_contiguous() && buffer.open_stride == Some(tensor.pixel_stride)) {
         Some(buffer) => {
             buffer.start = buffer.start.min(tensor.offset.into());
             buffer.end = buffer.end.max(tensor.end());
-            buffer.last = step;
+            buffer.last = steps.1;
         }
-        None => buffers.push(Buffer::new(name, tensor, step)),
+        None => buffers.push(Buffer::new(name, tensor, steps)),
     }
 }

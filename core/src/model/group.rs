@@ -25,6 +25,19 @@ pub enum Kind {
     SharedInput,
 }
 
+impl Kind {
+    /// The kind's name, for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::Rows => "rows",
+            Self::PooledPatches => "pooled patches",
+            Self::SharedInput => "shared input",
+        }
+    }
+}
+
 /// A group of steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Group {
@@ -35,6 +48,16 @@ pub struct Group {
 }
 
 impl Model<'_> {
+    /// All groups in order, each with the index of its first step.
+    pub fn groups(&self) -> impl Iterator<Item = (usize, Group)> + '_ {
+        let mut first = 0;
+        core::iter::from_fn(move || {
+            let group = self.group(first)?;
+            first += group.length;
+            Some((first - group.length, group))
+        })
+    }
+
     /// The group that begins with step `first`; `None` where there is no such step, or the links make no group.
     #[must_use]
     pub fn group(&self, first: usize) -> Option<Group> {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde::Serialize;
 use tinception_core::format::tensor::{DataType, Tensor};
-use tinception_core::model::{Checksum, Model, Step};
+use tinception_core::model::{Checksum, Group, Kind, Model, Step};
 use tinception_models::preprocess::Preprocessing;
 
 use crate::memory::{Buffer, buffers};
@@ -61,6 +61,9 @@ struct StepReport {
     index: usize,
     name: String,
     operator: &'static str,
+    /// The steps it runs together with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<GroupReport>,
     input: TensorReport,
     #[serde(skip_serializing_if = "Option::is_none")]
     second_input: Option<TensorReport>,
@@ -68,6 +71,14 @@ struct StepReport {
     macs: u64,
     /// Bytes of weights and channel tables.
     parameter_bytes: usize,
+}
+
+/// Steps that run together.
+#[derive(Clone, Serialize)]
+struct GroupReport {
+    kind: &'static str,
+    first: usize,
+    last: usize,
 }
 
 /// A tensor; the shape is height, width, channels.
@@ -79,6 +90,8 @@ struct TensorReport {
     zero_point: i8,
     offset: u32,
     pixel_stride: u32,
+    /// Rows that have memory.
+    stored_rows: u32,
 }
 
 #[derive(Serialize)]
@@ -112,7 +125,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
 
 fn report(args: &Args, model: &Model<'_>, buffers: &[Buffer]) -> Report {
     let (major, minor) = model.version();
-    let steps: Vec<StepReport> = model.steps().enumerate().map(|(index, step)| step_report(index, &step)).collect();
+    let steps: Vec<StepReport> = model.groups().flat_map(|(first, group)| group_report(model, first, group)).collect();
     let provenance = model.provenance().lines().map(|line| {
         let (key, value) = line.split_once(": ").unwrap_or((line, ""));
         (key.to_owned(), value.to_owned())
@@ -148,12 +161,19 @@ fn report(args: &Args, model: &Model<'_>, buffers: &[Buffer]) -> Report {
     }
 }
 
-fn step_report(index: usize, step: &Step<'_>) -> StepReport {
+fn group_report(model: &Model<'_>, first: usize, group: Group) -> impl Iterator<Item = StepReport> {
+    let last = first + group.length - 1;
+    let report = (group.kind != Kind::Single).then_some(GroupReport { kind: group.kind.name(), first, last });
+    (first..=last).filter_map(move |index| Some(step_report(index, &model.step(index)?, report.clone())))
+}
+
+fn step_report(index: usize, step: &Step<'_>, group: Option<GroupReport>) -> StepReport {
     let layout = step.layout();
     StepReport {
         index,
         name: step.name.to_owned(),
         operator: step.operator_name(),
+        group,
         input: tensor_report(&step.input),
         second_input: step.second_input.as_ref().map(tensor_report),
         output: tensor_report(&step.output),
@@ -176,6 +196,7 @@ fn tensor_report(tensor: &Tensor) -> TensorReport {
         zero_point: tensor.quant.zero_point,
         offset: tensor.offset,
         pixel_stride: tensor.pixel_stride,
+        stored_rows: tensor.stored_rows(),
     }
 }
 
@@ -237,7 +258,8 @@ fn print(out: &mut dyn Write, report: &Report) -> Result<()> {
     let outputs = [("output", Align::Right), ("scale", Align::Right), ("zero", Align::Right)];
     let costs = [("MACs", Align::Right), ("parameters", Align::Right)];
     let [a, b, c, d] = columns;
-    table(out, [a, b, c, d, outputs[0], outputs[1], outputs[2], costs[0], costs[1]], &rows)?;
+    let together = ("together", Align::Left);
+    table(out, [a, b, c, d, outputs[0], outputs[1], outputs[2], costs[0], costs[1], together], &rows)?;
     writeln!(out, "\nMemory map")?;
     let rows: Vec<_> = report
         .memory
@@ -262,7 +284,7 @@ fn print_pairs(out: &mut dyn Write, title: &str, pairs: &[(impl AsRef<str>, Stri
     Ok(())
 }
 
-fn step_row(step: &StepReport) -> [String; 9] {
+fn step_row(step: &StepReport) -> [String; 10] {
     let TensorReport { shape: output, scale, zero_point, .. } = &step.output;
     let number = |count: u64| if count > 0 { grouped(count) } else { String::new() };
     [
@@ -275,5 +297,9 @@ fn step_row(step: &StepReport) -> [String; 9] {
         zero_point.to_string(),
         number(step.macs),
         number(step.parameter_bytes as u64),
+        step.group.as_ref().map_or_else(String::new, |group| {
+            let GroupReport { kind, first, last } = group;
+            format!("{kind}, {first} to {last}")
+        }),
     ]
 }

@@ -10,14 +10,14 @@ mod modules;
 mod nets;
 mod timing;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{criterion_group, criterion_main};
 
 #[cfg(feature = "tract")]
 use modules::inception_modules;
 
 /// Without tract there is nothing to compile modules with.
 #[cfg(not(feature = "tract"))]
-fn inception_modules(_: &mut Criterion) {}
+fn inception_modules(_: &mut criterion::Criterion) {}
 
 criterion_group! {
     name = speed;

@@ -107,10 +107,9 @@ fn check_conv(rng: &mut Rng, backends: &[AnyBackend], case: &ConvCase) {
                 backend.prepare(window, &layout, conv.weights, &mut prepared).expect("it can prepare");
                 let mut workspace = Guarded::new(&vec![0x5555_i16; backend.workspace_size(window, &layout)], edge);
                 check((case.output, out_stride), edge, &expected, &format!("prepared, {what}"), |out| {
-                    let (shape, count, stride) = (case.output, case.output.height, out_stride);
-                    let rows = Rows { shape, first: 0, count, out, stride };
-                    let memory = (&mut [][..], &mut *workspace);
-                    let run = conv::run_rows(*backend, &conv, Some(&prepared), from, rows, memory);
+                    let rows =
+                        Rows { shape: case.output, first: 0, count: case.output.height, out, stride: out_stride };
+                    let run = backend.conv_prepared(&conv, &prepared, from, rows, &mut workspace);
                     assert_eq!(run, Some(()), "prepared, {what}");
                 });
             }
