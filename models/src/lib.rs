@@ -2,8 +2,8 @@
 //!
 //! [`graph`] is the network between all steps. [`onnx`] makes one from an ONNX file, [`passes`] bring it into the form
 //! the quantiser wants, [`float`] runs it as it was trained. [`calibrate`] watches it on pictures, [`preprocess`] says
-//! how those come in. [`compile`] does the rest: [`quantize`] finds integers, [`program`] puts them into steps, [`plan`]
-//! gives every tensor its place in memory, [`emit`] writes the file. [`compare`] shows what int8 cost, layer by layer.
+//! how those come in. [`compile`] does the rest: [`quantize`] finds integers, [`program`] puts them into steps,
+//! [`fuse`] links those that run together, [`plan`] gives every tensor its place in memory, [`emit`] writes the file. [`compare`] shows what int8 cost, layer by layer.
 //! ONNX, the float engine and what runs it need the feature `tract`.
 
 pub mod aligned;

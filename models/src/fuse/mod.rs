@@ -9,8 +9,8 @@
 //!
 //! The steps are moved next to each other and linked; the file format says how they run. A fusion that saves memory is
 //! taken where it leaves the peak no higher than it was, those that save most first. Splitting a pool takes more steps,
-//! so it is done only where the peak gets lower. What saves time may raise the peak a little again ([`allowance`]): a
-//! shared input, and taller rings of rows.
+//! so it is done only where the peak gets lower. What saves time may raise the peak again, by a sixteenth: a shared
+//! input, and taller rings of rows.
 //!
 //! Bits don't change: each step computes what it would compute alone.
 
