@@ -26,9 +26,9 @@ const MOST_RUNS: usize = 10_000;
 /// Arguments of `bench`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Times the network alone, without decoding and resizing pictures, on the self-test's input. --threads\n\
-share the work on one picture. With --sessions N, N pictures run at the same time, independent of each other; times are\n\
-those of single runs, pictures per second those of all sessions together. An .onnx file is timed as a whole, on an input of zeros.\n\n\
+Times the network alone, without decoding and resizing pictures, on the self-test's input. The threads of --threads\n\
+share the work on one picture; with --sessions N, N independent pictures run at the same time. Times are those of single\n\
+runs, pictures per second those of all sessions together. An .onnx file is timed as a whole, on an input of zeros.\n\n\
 A .tin file runs on the best backend of this machine, or on the one that the variable TINCEPTION_BACKEND names.\n\n\
 Example:\n  tinception bench --model googlenet.tin")]
 pub(crate) struct Args {
