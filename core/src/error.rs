@@ -88,6 +88,11 @@ pub enum RunError {
         /// Elements the model needs.
         needed: usize,
     },
+    /// The memory that a session works with, its own or its further threads', has fewer elements than it needs.
+    WorkspaceTooSmall {
+        /// Elements of 16 bits it needs.
+        needed: usize,
+    },
     /// The observer asked to stop.
     Stopped,
     /// A step could not run. A verified model never gives this.
@@ -182,6 +187,9 @@ impl fmt::Display for RunError {
             Self::ArenaTooSmall { needed } => write!(f, "the arena is too small: the model needs {needed} bytes"),
             Self::PreparedTooSmall { needed } => {
                 write!(f, "the memory for prepared weights is too small: the model needs {needed} elements")
+            }
+            Self::WorkspaceTooSmall { needed } => {
+                write!(f, "the workspace is too small: the session needs {needed} elements")
             }
             Self::Stopped => f.write_str("stopped by the observer"),
             Self::Step { step } => write!(f, "step {step} could not run"),

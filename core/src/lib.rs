@@ -11,6 +11,7 @@ compile_error!("models are read in place, and they are little-endian");
 
 pub mod arch;
 pub mod error;
+pub mod executor;
 pub mod format;
 pub mod image;
 pub mod kernels;

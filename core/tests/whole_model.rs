@@ -6,7 +6,7 @@
 use tinception_core::arch::{Backend, available};
 use tinception_core::error::RunError;
 use tinception_core::model::{Checksum, Model};
-use tinception_core::session::{Ranked, Session};
+use tinception_core::session::{Prepared, Ranked, Session};
 
 static FILE: &[u8] = tinception_core::include_model!("golden/every_operator.tin");
 
@@ -46,19 +46,25 @@ fn every_step_gives_the_stored_bits() {
 fn prepared_weights_give_the_stored_bits() {
     let model = Model::new(FILE).expect("a valid model");
     for backend in available() {
-        let mut arena = vec![0xA5; model.arena_size()];
-        let mut session = Session::with_backend(&model, &mut arena, backend).expect("a large enough arena");
-        let needed = session.prepared_size();
+        let needed = Prepared::size(&model, backend);
         let mut memory = vec![-1; needed];
-        session.prepare(&mut memory).expect("enough memory");
-        for _ in 0..2 {
-            assert_eq!(session.self_test(), Ok(None), "{}", backend.name());
+        let prepared = Prepared::new(&model, backend, &mut memory).expect("enough memory");
+        // Two sessions run from one copy.
+        let mut arenas = [vec![0xA5; model.arena_size()], vec![0x5A; model.arena_size()]];
+        for arena in &mut arenas {
+            let mut workspace = vec![-1; prepared.workspace_size()];
+            let mut session = prepared.session(arena, &mut workspace).expect("enough memory");
+            for _ in 0..2 {
+                assert_eq!(session.self_test(), Ok(None), "{}", backend.name());
+            }
+        }
+        if let Some(less) = prepared.workspace_size().checked_sub(1) {
+            let error = prepared.session(&mut arenas[0], &mut vec![0; less]).err();
+            assert_eq!(error, Some(RunError::WorkspaceTooSmall { needed: less + 1 }));
         }
         if let Some(less) = needed.checked_sub(1) {
-            let mut memory = vec![0; less];
-            let mut arena = vec![0; model.arena_size()];
-            let mut session = Session::with_backend(&model, &mut arena, backend).expect("a large enough arena");
-            assert_eq!(session.prepare(&mut memory), Err(RunError::PreparedTooSmall { needed }));
+            let error = Prepared::new(&model, backend, &mut vec![0; less]).err();
+            assert_eq!(error, Some(RunError::PreparedTooSmall { needed }));
         }
     }
 }

@@ -2,9 +2,12 @@
 
 use anyhow::{Result, bail};
 use tinception_core::arch::{self, AnyBackend, Backend};
+use tinception_core::executor::Executor;
 use tinception_core::model::Model;
-use tinception_core::session::Session;
+use tinception_core::session::{Prepared, Session};
 use tinception_models::aligned::Aligned;
+
+use crate::threads::Pool;
 
 /// Names a backend that is to be used instead of this machine's best.
 pub(crate) const VARIABLE: &str = "TINCEPTION_BACKEND";
@@ -25,11 +28,23 @@ fn find(name: &str) -> Result<AnyBackend> {
     bail!("{VARIABLE}: this machine has no backend {name:?}; it has {}", names.join(", "))
 }
 
-/// A session with what the backend prepares of the weights. Its memory stays until the program ends: a command makes one
-/// session for each of its threads.
-pub(crate) fn session(model: &Model<'static>, backend: AnyBackend) -> Result<Session<'static, 'static>> {
-    let mut session = Session::with_backend(model, Aligned::zeroed(model.arena_size()).leak(), backend)?;
-    session.prepare(vec![0; session.prepared_size()].leak())?;
+/// A model's weights as the backend likes them, for all sessions. The memory stays until the program ends.
+pub(crate) fn prepare(model: &Model<'static>, backend: AnyBackend) -> Result<Prepared<'static, 'static>> {
+    Ok(Prepared::new(model, backend, vec![0; Prepared::size(model, backend)].leak())?)
+}
+
+/// A session on these weights, and on the threads of `pool` if there is one. Its memory stays until the program ends: a
+/// command makes one session for each picture that it works on at the same time.
+pub(crate) fn session(
+    model: &Model<'static>,
+    prepared: &Prepared<'static, 'static>,
+    pool: Option<&'static Pool>,
+) -> Result<Session<'static, 'static>> {
+    let workspace = vec![0; prepared.workspace_size()].leak();
+    let mut session = prepared.session(Aligned::zeroed(model.arena_size()).leak(), workspace)?;
+    if let Some(pool) = pool {
+        session.set_executor(pool, vec![0; session.threads_size(pool.threads())].leak())?;
+    }
     Ok(session)
 }
 

@@ -19,6 +19,7 @@ mod parallel;
 mod picture;
 mod plot;
 mod preprocess;
+mod threads;
 mod tin;
 
 use std::io::{self, BufWriter, Write};

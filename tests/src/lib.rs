@@ -8,6 +8,7 @@ pub mod backends;
 pub mod builder;
 pub mod cases;
 pub mod every_operator;
+pub mod executors;
 pub mod googlenet;
 pub mod interpreter;
 pub mod linked;

@@ -199,6 +199,12 @@ pub trait Backend: Copy {
         0
     }
 
+    /// Output rows that a prepared convolution computes together: ranges of rows had better begin at multiples of it.
+    fn prepared_rows(self, window: &Window, layout: &Layout) -> usize {
+        let _ = (window, layout);
+        1
+    }
+
     /// Prepares the weights of a convolution whose [`prepared_size`](Self::prepared_size) is not 0.
     fn prepare(self, window: &Window, layout: &Layout, weights: &[i8], prepared: &mut [i16]) -> Option<()> {
         let _ = (window, layout, weights, prepared);
@@ -330,6 +336,10 @@ impl Backend for AnyBackend {
 
     fn workspace_size(self, window: &Window, layout: &Layout) -> usize {
         dispatch!(self, backend => backend.workspace_size(window, layout))
+    }
+
+    fn prepared_rows(self, window: &Window, layout: &Layout) -> usize {
+        dispatch!(self, backend => backend.prepared_rows(window, layout))
     }
 
     fn prepare(self, window: &Window, layout: &Layout, weights: &[i8], prepared: &mut [i16]) -> Option<()> {

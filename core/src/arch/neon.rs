@@ -63,6 +63,11 @@ impl Backend for Neon {
         aarch64::winograd::workspace_size(window, layout)
     }
 
+    /// Tiles are of 2x2 outputs.
+    fn prepared_rows(self, _: &Window, _: &Layout) -> usize {
+        2
+    }
+
     fn prepare(self, window: &Window, layout: &Layout, weights: &[i8], prepared: &mut [i16]) -> Option<()> {
         aarch64::winograd::prepare(window, layout, weights, prepared)
     }

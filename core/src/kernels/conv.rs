@@ -187,23 +187,75 @@ pub fn run_rows<B: Backend>(
     run_pixels(backend, conv, input, rows.shape, range, rows.out, rows.stride, scratch)
 }
 
-/// Runs 1x1 convolutions with the same input on the same patches: `products` are those of all, `conv` and `layout` are
-/// the first one's, `pixels` is how many there are. Entries that are `None` are passed over.
+/// As [`run_pixels`], from weights that the backend has prepared if there are any. The pixels are then whole rows, but for
+/// a 1x1 kernel at stride 1.
+#[allow(clippy::too_many_arguments, reason = "the parts of a tensor that is not all there")]
+pub(crate) fn run_range<B: Backend>(
+    backend: B,
+    conv: &Conv<'_>,
+    prepared: Option<&[i16]>,
+    input: Pixels<'_>,
+    shape: Shape,
+    range: Range<usize>,
+    (out, stride): (&mut [i8], usize),
+    (scratch, workspace): (&mut [i8], &mut [i16]),
+) -> Option<()> {
+    let Some(prepared) = prepared else {
+        return run_pixels(backend, conv, input, shape, range, out, stride, scratch);
+    };
+    if is_pointwise(&conv.window) {
+        // Any range is a picture of one row.
+        let row = |channels| Shape::new(1, range.len() as u32, channels);
+        let input = Pixels::new(input.from_pixel(range.start)?, row(input.shape().channels), input.stride())?;
+        let rows = Rows { shape: row(shape.channels), first: 0, count: 1, out, stride };
+        return backend.conv_prepared(conv, prepared, input, rows, workspace);
+    }
+    let width = shape.width as usize;
+    let first = range.start.checked_div(width)? as u32;
+    let rows = Rows { shape, first, count: range.len().checked_div(width)? as u32, out, stride };
+    backend.conv_prepared(conv, prepared, input, rows, workspace)
+}
+
+/// Ranges of pixels run as fast as all of them where they begin and end at multiples of this: whole tiles, or the whole
+/// rows that are gathered or transformed together.
+pub(crate) fn pixels_together<B: Backend>(
+    backend: B,
+    conv: &Conv<'_>,
+    layout: &Layout,
+    shape: Shape,
+    prepared: bool,
+    scratch: usize,
+) -> usize {
+    let (width, tile) = (shape.width as usize, backend.tile_pixels());
+    if is_pointwise(&conv.window) {
+        return tile;
+    }
+    if prepared {
+        return width * backend.prepared_rows(&conv.window, layout);
+    }
+    let all = 0..shape.pixels() as usize;
+    if Strip::new(backend, conv, layout, shape, &all, scratch).is_some() { width } else { tile }
+}
+
+/// Runs 1x1 convolutions with the same input on the same patches, for the output pixels `range` alone: `products` are
+/// those of all and begin at the first of these pixels, `conv` and `layout` are the first one's. Entries that are `None`
+/// are passed over.
 pub(crate) fn run_shared<B: Backend>(
     backend: B,
     conv: &Conv<'_>,
     layout: &Layout,
     input: Pixels<'_>,
-    pixels: usize,
+    range: Range<usize>,
     scratch: &mut [i8],
     products: &mut [Option<Product<'_>>],
 ) -> Option<()> {
     if too_little_scratch(backend, layout, scratch) {
-        return run_shared(Scalar, conv, layout, input, pixels, scratch, products);
+        return run_shared(Scalar, conv, layout, input, range, scratch, products);
     }
     if backend.reads_in_place() && reads_in_place(&conv.window, layout) {
+        let (patches, patch_stride, pixels) = (input.from_pixel(range.start)?, input.stride(), range.len());
         for Product { gemm, out } in products.iter_mut().flatten() {
-            backend.gemm(&Gemm { patches: input.data(), patch_stride: input.stride(), pixels, ..*gemm }, out)?;
+            backend.gemm(&Gemm { patches, patch_stride, pixels, ..*gemm }, out)?;
         }
         return Some(());
     }
@@ -211,7 +263,7 @@ pub(crate) fn run_shared<B: Backend>(
     let mut fill = |pixel: usize, patch: &mut [i8]| {
         gather(backend, conv, layout, input, (pixel as u32 / width, pixel as u32 % width), 0, patch)
     };
-    by_tiles(backend, layout, 0..pixels, scratch, &mut fill, products)
+    by_tiles(backend, layout, range, scratch, &mut fill, products)
 }
 
 /// Whether scratch holds no packed patch of a backend that packs. The portable one takes patches as they are.

@@ -17,6 +17,8 @@ pub mod reference;
 pub mod softmax;
 mod strip;
 
+use core::ops::Range;
+
 use crate::quant::Requantize;
 use crate::shape::{Padding, Shape, Window};
 
@@ -93,6 +95,13 @@ impl<'a> Pixels<'a> {
     #[must_use]
     pub fn rows_to_end(&self, y: u32) -> Option<u32> {
         Some(self.stored_rows - y.checked_rem(self.stored_rows)?)
+    }
+
+    /// The same pixels with the channels `range` alone.
+    #[must_use]
+    pub fn channels(&self, range: &Range<usize>) -> Option<Self> {
+        let shape = Shape { channels: range.len() as u32, ..self.shape };
+        Self::ring(self.data.get(range.start..)?, shape, self.stride, self.stored_rows)
     }
 
     /// The channels of the pixel at row `y`, column `x`.

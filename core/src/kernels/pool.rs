@@ -90,7 +90,7 @@ fn max_pixel<B: Backend>(
 }
 
 /// Channels that an average pool sums at a time.
-const CHANNELS: usize = 16;
+pub(crate) const CHANNELS: usize = 16;
 
 /// Parameters of an average pool.
 #[derive(Clone, Copy, Debug)]

@@ -1,22 +1,25 @@
-//! Runs one group of steps: finds its tensors in the arena and calls the kernels.
+//! Runs one group of steps: finds its tensors in the arena and calls the kernels, on ranges of the output's pixels where
+//! there are threads to share them.
 
 use core::ops::Range;
 
-use super::{Session, range};
-use crate::arch::{AnyBackend, Backend, Rows};
+use super::threads::work;
+use super::{Session, range, rows};
+use crate::arch::{AnyBackend, Backend, Gemm};
+use crate::executor::{Memory, Out, Split};
 use crate::format::tensor::{DataType, Tensor};
-use crate::kernels::conv::{self, Product};
+use crate::kernels::conv::{self, Conv, Layout, Product};
 use crate::kernels::{Pixels, PixelsMut, dense, elementwise, lrn, pool, softmax};
 use crate::model::{GROUP_LIMIT, Group, Kind, Operator, Step};
 use crate::shape::Shape;
 
 /// Takes the parts of outputs that never exist as a whole.
-type Parts<'p> = &'p mut dyn FnMut(usize, Pixels<'_>);
+pub(super) type Parts<'p> = &'p mut dyn FnMut(usize, Pixels<'_>);
 
-pub(super) fn group(session: &mut Session<'_, '_>, first: usize, group: Group, parts: Parts<'_>) -> Option<()> {
+pub(super) fn group(session: &mut Session<'_, '_>, first: usize, group: Group, parts: Option<Parts<'_>>) -> Option<()> {
     match group.kind {
         Kind::Single => single(session, &session.model.step(first)?),
-        Kind::Rows => rows(session, first, group.length, parts),
+        Kind::Rows => rows::run(session, first, group.length, parts),
         Kind::PooledPatches => pooled_patches(session, first, parts),
         Kind::SharedInput => shared_input(session, first, group.length),
     }
@@ -28,7 +31,7 @@ fn read_and_write<'a>(arena: &'a mut [u8], read: &Tensor, write: &Tensor) -> Opt
     Some((read, write))
 }
 
-fn pixels<'a>(tensor: &Tensor, bytes: &'a [u8]) -> Option<Pixels<'a>> {
+pub(super) fn pixels<'a>(tensor: &Tensor, bytes: &'a [u8]) -> Option<Pixels<'a>> {
     Pixels::new(bytemuck::cast_slice(bytes), tensor.shape, tensor.pixel_stride as usize)
 }
 
@@ -36,35 +39,65 @@ fn pixels_mut<'a>(tensor: &Tensor, bytes: &'a mut [u8]) -> Option<PixelsMut<'a>>
     PixelsMut::new(bytemuck::cast_slice_mut(bytes), tensor.shape, tensor.pixel_stride as usize)
 }
 
-/// All rows of a tensor, to write.
-fn all_rows<'a>(tensor: &Tensor, bytes: &'a mut [u8]) -> Rows<'a> {
-    let (shape, stride) = (tensor.shape, tensor.pixel_stride as usize);
-    Rows { shape, first: 0, count: shape.height, out: bytemuck::cast_slice_mut(bytes), stride }
+fn out<'a>(tensor: &Tensor, bytes: &'a mut [u8]) -> Out<'a> {
+    Out { values: bytemuck::cast_slice_mut(bytes), stride: tensor.pixel_stride as usize }
 }
 
-/// The output of an operator that works in place, the first input copied there if it lies elsewhere.
-fn in_place<'a>(step: &Step<'_>, arena: &'a mut [u8]) -> Option<PixelsMut<'a>> {
-    if step.input.offset != step.output.offset {
-        let (read, write) = read_and_write(arena, &step.input, &step.output)?;
-        pixels_mut(&step.output, write)?.copy_from(pixels(&step.input, read)?)?;
+/// The output of an operator that works in place, and the first input if it lies elsewhere: each range is copied from
+/// there first.
+fn in_place<'a>(step: &Step<'_>, arena: &'a mut [u8]) -> Option<(Out<'a>, Option<Pixels<'a>>)> {
+    if step.input.offset == step.output.offset {
+        return Some((out(&step.output, arena.get_mut(range(&step.output))?), None));
     }
-    pixels_mut(&step.output, arena.get_mut(range(&step.output))?)
+    let (read, write) = read_and_write(arena, &step.input, &step.output)?;
+    Some((out(&step.output, write), Some(pixels(&step.input, read)?)))
+}
+
+/// The output pixels `range` as a picture of one row, copied from `source` if there is one.
+fn copied<'a>(range: &Range<usize>, shape: Shape, out: Out<'a>, source: Option<Pixels<'_>>) -> Option<PixelsMut<'a>> {
+    let row = Shape { height: 1, width: range.len() as u32, ..shape };
+    let mut output = PixelsMut::new(out.values, row, out.stride)?;
+    if let Some(source) = source {
+        output.copy_from(Pixels::new(source.from_pixel(range.start)?, row, source.stride())?)?;
+    }
+    Some(output)
 }
 
 fn single(session: &mut Session<'_, '_>, step: &Step<'_>) -> Option<()> {
     let prepared = session.prepared_weights(step);
-    let (backend, arena) = (session.backend, &mut *session.activations);
+    let Session { backend, activations: arena, scratch, workspace, threads, .. } = session;
+    let (backend, scratch_size) = (*backend, scratch.len());
+    let memory = Memory { scratch, workspace, rows: &mut [] };
+    let shape = step.output.shape;
+    let count = shape.pixels() as usize;
+    let by_pixel = || (1, work(step));
     match &step.operator {
-        Operator::Lrn(parameters) => lrn::run(backend, parameters, &mut in_place(step, arena)?, session.scratch),
+        Operator::Lrn(parameters) => {
+            let (output, source) = in_place(step, arena)?;
+            threads.run(threads.cut(count, by_pixel), output, memory, |range, out, memory| {
+                lrn::run(backend, parameters, &mut copied(&range, shape, out, source)?, memory.scratch)
+            })
+        }
         Operator::Rescale(parameters) => {
-            elementwise::rescale(parameters, &mut in_place(step, arena)?);
-            Some(())
+            let (output, source) = in_place(step, arena)?;
+            threads.run(threads.cut(count, by_pixel), output, memory, |range, out, _| {
+                elementwise::rescale(parameters, &mut copied(&range, shape, out, source)?);
+                Some(())
+            })
         }
         Operator::Add(parameters) => {
-            in_place(step, arena)?;
+            if step.input.offset != step.output.offset {
+                let (read, write) = read_and_write(arena, &step.input, &step.output)?;
+                pixels_mut(&step.output, write)?.copy_from(pixels(&step.input, read)?)?;
+            }
             let second = step.second_input?;
             let (read, write) = read_and_write(arena, &second, &step.output)?;
-            elementwise::add(parameters, &mut pixels_mut(&step.output, write)?, pixels(&second, read)?)
+            let second = pixels(&second, read)?;
+            threads.run(threads.cut(count, by_pixel), out(&step.output, write), memory, |range, out, _| {
+                let mut output = copied(&range, shape, out, None)?;
+                let second = Pixels::new(second.from_pixel(range.start)?, output.shape(), second.stride())?;
+                elementwise::add(parameters, &mut output, second)
+            })
         }
         Operator::Softmax(parameters) => {
             let (read, write) = read_and_write(arena, &step.input, &step.output)?;
@@ -75,104 +108,54 @@ fn single(session: &mut Session<'_, '_>, step: &Step<'_>) -> Option<()> {
             let input = pixels(&step.input, read)?;
             match (&step.operator, step.output.data_type) {
                 (Operator::Conv(parameters), DataType::Int8) => {
-                    let memory = (&mut *session.scratch, &mut *session.workspace);
-                    conv::run_rows(backend, parameters, prepared, input, all_rows(&step.output, write), memory)
+                    let cut = threads.cut(count, || {
+                        let prepared = prepared.is_some();
+                        let unit = step.layout().map_or(1, |layout| {
+                            conv::pixels_together(backend, parameters, &layout, shape, prepared, scratch_size)
+                        });
+                        (unit, work(step))
+                    });
+                    threads.run(cut, out(&step.output, write), memory, |range, out, memory| {
+                        let (out, memory) = ((out.values, out.stride), (memory.scratch, memory.workspace));
+                        conv::run_range(backend, parameters, prepared, input, shape, range, out, memory)
+                    })
                 }
                 (Operator::Conv(parameters), _) => {
-                    dense::run(backend, parameters, input, step.output.shape.channels, write, session.scratch)
+                    // Channels are cut, where they lie one after the other.
+                    let apart = dense::channels_are_apart(parameters, shape);
+                    let cut = threads.cut(shape.channels as usize, || (4, if apart { work(step) } else { 0 }));
+                    threads.run(cut, Out { values: write, stride: 4 }, memory, |range, out, memory| {
+                        let outputs = (shape.channels, range);
+                        dense::run_channels(backend, parameters, input, outputs, out.values, memory.scratch)
+                    })
                 }
                 (Operator::AveragePool(parameters), DataType::Int32) => {
-                    pool::average_logits(parameters, input, step.output.shape.width, write)
+                    pool::average_logits(parameters, input, shape.width, write)
+                }
+                (Operator::AveragePool(parameters), _) if count == 1 => {
+                    // The channels of one pixel lie one after the other.
+                    let cut = threads.cut(shape.channels as usize, || (pool::CHANNELS, work(step)));
+                    let output = Out { stride: 1, ..out(&step.output, write) };
+                    threads.run(cut, output, memory, |range, out, _| {
+                        let shape = Shape { channels: range.len() as u32, ..shape };
+                        let input = input.channels(&range)?;
+                        pool::average_pixels(parameters, input, shape, 0..1, out.values, range.len())
+                    })
                 }
                 (Operator::AveragePool(parameters), _) => {
-                    pool::average(parameters, input, &mut pixels_mut(&step.output, write)?)
+                    threads.run(threads.cut(count, by_pixel), out(&step.output, write), memory, |range, out, _| {
+                        pool::average_pixels(parameters, input, shape, range, out.values, out.stride)
+                    })
                 }
                 (Operator::MaxPool(parameters), _) => {
-                    pool::max(backend, parameters, input, &mut pixels_mut(&step.output, write)?)
+                    threads.run(threads.cut(count, by_pixel), out(&step.output, write), memory, |range, out, _| {
+                        pool::max_pixels(backend, parameters, input, shape, range, out.values, out.stride)
+                    })
                 }
                 _ => None,
             }
         }
     }
-}
-
-/// Which rows of a ring can be made next.
-struct Ring {
-    /// Rows of the whole tensor.
-    height: u32,
-    /// Rows that have memory.
-    stored: u32,
-    /// Rows made.
-    made: u32,
-}
-
-impl Ring {
-    /// How many rows to make next, all of them one after the other in memory, none of them over one from row `needed` on.
-    /// A multiple of 4, or at least of 2, where there are as many: tiles of pixels come out even, and exact Winograd makes
-    /// two rows at a time.
-    fn band(&self, needed: u32) -> Option<u32> {
-        let free = self.stored.checked_sub(self.made.saturating_sub(needed))?;
-        let to_end = self.stored - self.made.checked_rem(self.stored)?;
-        let left = self.height - self.made;
-        match free.min(to_end).min(left) {
-            0 => None,
-            band if band == left => Some(band),
-            band @ (1 | 2) => Some(band),
-            3 => Some(2),
-            band => Some(band - band % 4),
-        }
-    }
-}
-
-/// A convolution, operators on its single elements and a max pool, some rows of the convolution at a time. The rows go
-/// into a ring; a row of the pool is made as soon as the last row under it is there.
-fn rows(session: &mut Session<'_, '_>, first: usize, length: usize, parts: Parts<'_>) -> Option<()> {
-    let (model, backend) = (session.model, session.backend);
-    let last = first + length - 1;
-    let (head, tail) = (model.step(first)?, model.step(last)?);
-    let prepared = session.prepared_weights(&head);
-    let (Operator::Conv(conv), Operator::MaxPool(pool)) = (&head.operator, &tail.operator) else { return None };
-    let places = [range(&head.input), range(&head.output), range(&tail.output)];
-    let [input, rows, pooled] = session.activations.get_disjoint_mut(places).ok()?;
-    let input = pixels(&head.input, input)?;
-    let (rows, pooled): (&mut [i8], &mut [i8]) = (bytemuck::cast_slice_mut(rows), bytemuck::cast_slice_mut(pooled));
-    let (shape, stride) = (head.output.shape, head.output.pixel_stride as usize);
-    let (pooled_shape, pooled_stride) = (tail.output.shape, tail.output.pixel_stride as usize);
-    let (row, pooled_width) = (shape.width as usize * stride, pooled_shape.width as usize);
-    let mut ring = Ring { height: shape.height, stored: head.output.stored_rows(), made: 0 };
-    let mut next = 0;
-    while ring.made < shape.height {
-        // Once the pool is done, no row is needed any more.
-        let needed = if next < pooled_shape.height { pool.window.rows(next, shape.height).start } else { ring.made };
-        let count = ring.band(needed)?;
-        let band = Shape { height: count, ..shape };
-        let place = rows.get_mut(ring.made.checked_rem(ring.stored)? as usize * row..)?;
-        let out = Rows { shape, first: ring.made, count, out: &mut *place, stride };
-        conv::run_rows(backend, conv, prepared, input, out, (&mut *session.scratch, &mut *session.workspace))?;
-        parts(first, Pixels::new(place, band, stride)?);
-        for index in first + 1..last {
-            let mut output = PixelsMut::new(place, band, stride)?;
-            match &model.step(index)?.operator {
-                Operator::Lrn(parameters) => lrn::run(backend, parameters, &mut output, session.scratch)?,
-                Operator::Rescale(parameters) => elementwise::rescale(parameters, &mut output),
-                _ => return None,
-            }
-            parts(index, output.as_pixels());
-        }
-        ring.made += count;
-        let made = Pixels::ring(rows, shape, stride, ring.stored)?;
-        while next < pooled_shape.height {
-            let under = pool.window.rows(next, shape.height);
-            if under.start + under.length > ring.made {
-                break;
-            }
-            let pixels = next as usize * pooled_width..(next as usize + 1) * pooled_width;
-            let out = pooled.get_mut(pixels.start * pooled_stride..)?;
-            pool::max_pixels(backend, pool, made, pooled_shape, pixels, out, pooled_stride)?;
-            next += 1;
-        }
-    }
-    Some(())
 }
 
 /// The pixels `range` of a pool's output, one after the other in `out`.
@@ -191,49 +174,102 @@ fn pool_pixels(
     }
 }
 
-/// A pool and the 1x1 convolution over it: as many pooled pixels as the scratch holds are the convolution's input, or, for
-/// a backend that packs patches, pooled pixels are its patches.
-fn pooled_patches(session: &mut Session<'_, '_>, first: usize, parts: Parts<'_>) -> Option<()> {
-    let backend = session.backend;
+/// A pool and the 1x1 convolution over it.
+struct Pooled<'a> {
+    backend: AnyBackend,
+    /// The pool's index, operator, input and output shape.
+    first: usize,
+    pool: Operator<'a>,
+    input: Pixels<'a>,
+    shape: Shape,
+    conv: Conv<'a>,
+    layout: Layout,
+    prepared: Option<&'a [i16]>,
+    outputs: u32,
+}
+
+fn pooled_patches(session: &mut Session<'_, '_>, first: usize, parts: Option<Parts<'_>>) -> Option<()> {
     let (head, tail) = (session.model.step(first)?, session.model.step(first + 1)?);
     let prepared = session.prepared_weights(&tail);
-    let Operator::Conv(conv) = &tail.operator else { return None };
-    let layout = tail.layout()?;
-    let (read, write) = read_and_write(session.activations, &head.input, &tail.output)?;
-    let input = pixels(&head.input, read)?;
-    let (shape, stride) = (head.output.shape, tail.output.pixel_stride as usize);
-    let (count, channels) = (shape.pixels() as usize, layout.depth);
-    let write: &mut [i8] = bytemuck::cast_slice_mut(write);
-    let reads_in_place = backend.reads_in_place() && conv::reads_in_place(&conv.window, &layout);
-    if prepared.is_none() && !reads_in_place {
-        let mut fill = |pixel: usize, patch: &mut [i8]| {
-            let (values, padding) = patch.split_at_mut_checked(channels)?;
-            padding.fill(0);
-            pool_pixels(backend, &head.operator, input, (shape, pixel..pixel + 1), values)?;
-            parts(first, Pixels::new(values, Shape { height: 1, width: 1, ..shape }, channels)?);
-            Some(())
-        };
-        let gemm = conv.gemm(&layout, 0, stride)?;
-        let products = &mut [Some(Product { gemm, out: write })];
-        return conv::by_tiles(backend, &layout, 0..count, session.scratch, &mut fill, products);
-    }
-    let fitting = match session.scratch.len().checked_div(channels)? {
-        0 => return None,
-        many if many > backend.tile_pixels() => many - many % backend.tile_pixels(),
-        few => few,
+    let Session { backend, activations, scratch, workspace, threads, .. } = session;
+    let Operator::Conv(conv) = tail.operator else { return None };
+    let (read, write) = read_and_write(activations, &head.input, &tail.output)?;
+    let job = Pooled {
+        backend: *backend,
+        first,
+        pool: head.operator,
+        input: pixels(&head.input, read)?,
+        shape: head.output.shape,
+        conv,
+        layout: tail.layout()?,
+        prepared,
+        outputs: tail.output.shape.channels,
     };
-    for start in (0..count).step_by(fitting) {
-        let range = start..count.min(start + fitting);
-        let row = Shape::new(1, range.len() as u32, channels as u32);
-        pool_pixels(backend, &head.operator, input, (shape, range), session.scratch)?;
-        let pooled = Pixels::new(session.scratch, row, channels)?;
-        parts(first, pooled);
-        let out = write.get_mut(start * stride..)?;
-        let rows =
-            Rows { shape: Shape { channels: tail.output.shape.channels, ..row }, first: 0, count: 1, out, stride };
-        conv::run_rows(backend, conv, prepared, pooled, rows, (&mut [], &mut *session.workspace))?;
+    let memory = Memory { scratch, workspace, rows: &mut [] };
+    let (output, count) = (out(&tail.output, write), job.shape.pixels() as usize);
+    match parts {
+        Some(parts) => job.run(0..count, output, memory, parts),
+        None => {
+            let cut = threads.cut(count, || (backend.tile_pixels(), work(&head).saturating_add(work(&tail))));
+            threads.run(cut, output, memory, |range, out, memory| job.run(range, out, memory, &mut |_, _| ()))
+        }
     }
-    Some(())
+}
+
+impl Pooled<'_> {
+    /// The output pixels `range`: as many pooled pixels as the scratch holds are the convolution's input, or, for a
+    /// backend that packs patches, pooled pixels are its patches.
+    fn run(&self, range: Range<usize>, out: Out<'_>, memory: Memory<'_>, parts: Parts<'_>) -> Option<()> {
+        let Self { backend, first, pool, input, shape, conv, layout, prepared, outputs } = self;
+        let (backend, Memory { scratch, workspace, .. }) = (*backend, memory);
+        let channels = layout.depth;
+        let reads_in_place = backend.reads_in_place() && conv::reads_in_place(&conv.window, layout);
+        if prepared.is_none() && !reads_in_place {
+            let mut fill = |pixel: usize, patch: &mut [i8]| {
+                let (values, padding) = patch.split_at_mut_checked(channels)?;
+                padding.fill(0);
+                pool_pixels(backend, pool, *input, (*shape, pixel..pixel + 1), values)?;
+                parts(*first, Pixels::new(values, Shape { height: 1, width: 1, ..*shape }, channels)?);
+                Some(())
+            };
+            let gemm = conv.gemm(layout, 0, out.stride)?;
+            let products = &mut [Some(Product { gemm, out: out.values })];
+            return conv::by_tiles(backend, layout, range, scratch, &mut fill, products);
+        }
+        let fitting = match scratch.len().checked_div(channels)? {
+            0 => return None,
+            many if many > backend.tile_pixels() => many - many % backend.tile_pixels(),
+            few => few,
+        };
+        for start in range.clone().step_by(fitting) {
+            let pixels = start..range.end.min(start + fitting);
+            let count = pixels.len();
+            let row = Shape::new(1, count as u32, channels as u32);
+            pool_pixels(backend, pool, *input, (*shape, pixels), scratch)?;
+            let pooled = Pixels::new(scratch, row, channels)?;
+            parts(*first, pooled);
+            let to = (out.values.get_mut((start - range.start) * out.stride..)?, out.stride);
+            let shape = Shape { channels: *outputs, ..row };
+            conv::run_range(backend, conv, *prepared, pooled, shape, 0..count, to, (&mut [], &mut *workspace))?;
+        }
+        Some(())
+    }
+}
+
+/// One of several convolutions over the same input.
+struct Branch<'a> {
+    conv: Conv<'a>,
+    prepared: Option<&'a [i16]>,
+    gemm: Gemm<'a>,
+    shape: Shape,
+    out: Out<'a>,
+}
+
+impl Split for Branch<'_> {
+    fn split(self, pixels: usize) -> Option<(Self, Self)> {
+        let (out, second) = self.out.split(pixels)?;
+        Some((Self { out, ..self }, Self { out: second, ..self }))
+    }
 }
 
 /// 1x1 convolutions over one input, on the same patches.
@@ -249,24 +285,37 @@ fn shared_input(session: &mut Session<'_, '_>, first: usize, length: usize) -> O
         *prepared = session.prepared_weights(&step);
         *place = range(&step.output);
     }
-    let [outputs @ .., input] = session.activations.get_disjoint_mut(places).ok()?;
+    let Session { backend, activations, scratch, workspace, threads, .. } = session;
+    let backend = *backend;
+    let [outputs @ .., input] = activations.get_disjoint_mut(places).ok()?;
     let input = pixels(&head.input, input)?;
-    let mut products = [const { None }; GROUP_LIMIT];
+    let mut branches = [const { None }; GROUP_LIMIT];
     let outputs = outputs.into_iter().zip(prepared).zip(first..first + length);
-    for (((out, prepared), index), product) in outputs.zip(&mut products) {
+    for (((bytes, prepared), index), branch) in outputs.zip(&mut branches) {
         let step = model.step(index)?;
-        let Operator::Conv(conv) = &step.operator else { return None };
-        if prepared.is_some() {
-            let memory = (&mut *session.scratch, &mut *session.workspace);
-            conv::run_rows(session.backend, conv, prepared, input, all_rows(&step.output, out), memory)?;
-            continue;
-        }
+        let Operator::Conv(conv) = step.operator else { return None };
         let gemm = conv.gemm(&step.layout()?, 0, step.output.pixel_stride as usize)?;
-        *product = Some(Product { gemm, out: bytemuck::cast_slice_mut(out) });
+        *branch = Some(Branch { conv, prepared, gemm, shape: step.output.shape, out: out(&step.output, bytes) });
     }
-    if products.iter().all(Option::is_none) {
-        return Some(());
-    }
-    let pixels = head.output.shape.pixels() as usize;
-    conv::run_shared(session.backend, conv, &layout, input, pixels, session.scratch, &mut products)
+    let memory = Memory { scratch, workspace, rows: &mut [] };
+    let cut = threads.cut(head.output.shape.pixels() as usize, || {
+        let works = (first..first + length).filter_map(|index| model.step(index).as_ref().map(work));
+        (backend.tile_pixels(), works.fold(0, u64::saturating_add))
+    });
+    threads.run(cut, branches, memory, |range, branches, Memory { scratch, workspace, .. }| {
+        let mut products = [const { None }; GROUP_LIMIT];
+        for (branch, product) in branches.into_iter().flatten().zip(&mut products) {
+            let Branch { conv, prepared, gemm, shape, out: Out { values, stride } } = branch;
+            if prepared.is_some() {
+                let (out, memory) = ((values, stride), (&mut *scratch, &mut *workspace));
+                conv::run_range(backend, &conv, prepared, input, shape, range.clone(), out, memory)?;
+            } else {
+                *product = Some(Product { gemm, out: values });
+            }
+        }
+        if products.iter().all(Option::is_none) {
+            return Some(());
+        }
+        conv::run_shared(backend, conv, &layout, input, range, scratch, &mut products)
+    })
 }

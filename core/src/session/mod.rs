@@ -1,11 +1,14 @@
 //! Running a model: a verified file, the caller's arena, one group of steps after another.
 //!
 //! A session allocates nothing. [`Session::run`] runs all steps, [`Session::step`] one, together with those linked to
-//! it, so that a main loop can do other work in between; an [`Observer`] sees every output and can stop the run.
+//! it, so that a main loop can do other work in between; an [`Observer`] sees every output and can stop the run. It all
+//! happens on the caller's thread, or on those of an [`Executor`](crate::executor::Executor) too.
 
 mod execute;
 mod observer;
 mod prepared;
+mod rows;
+mod threads;
 mod values;
 
 use core::ops::{ControlFlow, Range};
@@ -13,11 +16,14 @@ use core::ops::{ControlFlow, Range};
 #[cfg(feature = "alloc")]
 pub use observer::Whole;
 pub use observer::{Hashes, Observer};
+pub use prepared::Prepared;
 pub use values::{Ranked, Values};
 
 use crate::arch::{self, AnyBackend};
 use crate::error::RunError;
+use crate::executor::Threads;
 use crate::format::tensor::Tensor;
+use crate::kernels::Pixels;
 use crate::model::Model;
 
 /// A model with the memory it runs in.
@@ -27,10 +33,11 @@ pub struct Session<'m, 'a> {
     backend: AnyBackend,
     activations: &'a mut [u8],
     scratch: &'a mut [i8],
-    /// All steps' prepared weights, one after the other; empty where none are.
+    /// What a [`Prepared`] holds; empty where there is none.
     prepared: &'a [i16],
     /// What prepared convolutions run with.
     workspace: &'a mut [i16],
+    threads: Threads<'a>,
     /// Where the next step's prepared weights begin.
     next_prepared: usize,
     next: usize,
@@ -55,6 +62,7 @@ impl<'m, 'a> Session<'m, 'a> {
             scratch: bytemuck::cast_slice_mut(scratch),
             prepared: &[],
             workspace: &mut [],
+            threads: Threads::default(),
             next_prepared: 0,
             next: 0,
         })
@@ -116,7 +124,10 @@ impl<'m, 'a> Session<'m, 'a> {
         for index in steps.clone() {
             observer.before(index, &self.model.step(index).ok_or(failed)?);
         }
-        execute::group(self, first, group, &mut |index, pixels| observer.part(index, pixels)).ok_or(failed)?;
+        let takes_parts = observer.takes_parts();
+        let mut part = |index: usize, pixels: Pixels<'_>| observer.part(index, pixels);
+        let parts: Option<execute::Parts<'_>> = if takes_parts { Some(&mut part) } else { None };
+        execute::group(self, first, group, parts).ok_or(failed)?;
         self.next = steps.end;
         let mut flow = ControlFlow::Continue(());
         for index in steps {

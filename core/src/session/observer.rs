@@ -21,7 +21,13 @@ pub trait Observer {
         let _ = (index, step);
     }
 
-    /// Called with the next pixels, in row-major order, of an output that never exists as a whole because the next
+    /// Whether [`part`](Self::part) wants to be called. Where it does not, as by default, steps that run together need
+    /// not go through their pixels in order, and several threads can take a part of them each.
+    fn takes_parts(&self) -> bool {
+        false
+    }
+
+    /// If the observer [takes parts](Self::takes_parts): called with the next pixels, in row-major order, of an output that never exists as a whole because the next
     /// step consumes it at once.
     fn part(&mut self, index: usize, pixels: Pixels<'_>) {
         let _ = (index, pixels);
@@ -59,6 +65,10 @@ impl<F: FnMut(usize, &Step<'_>, u32) -> ControlFlow<()>> Observer for Hashes<F> 
         for part in self.parts.iter_mut().filter(|part| part.as_ref().is_some_and(|(of, _)| *of == index)) {
             *part = None;
         }
+    }
+
+    fn takes_parts(&self) -> bool {
+        true
     }
 
     fn part(&mut self, index: usize, pixels: Pixels<'_>) {
@@ -103,6 +113,10 @@ impl<F: FnMut(usize, &Step<'_>, Values<'_>) -> ControlFlow<()>> Observer for Who
         if !step.output.is_whole() {
             self.parts.push((index, Vec::new()));
         }
+    }
+
+    fn takes_parts(&self) -> bool {
+        true
     }
 
     fn part(&mut self, index: usize, pixels: Pixels<'_>) {

@@ -5,7 +5,7 @@ use crate::arch::{AnyBackend, Backend};
 use crate::error::RunError;
 use crate::format::tensor::DataType;
 use crate::kernels::conv::{Conv, Layout};
-use crate::model::{Operator, Step};
+use crate::model::{Model, Operator, Step};
 
 /// A step's convolution whose weights the backend prepares.
 struct PreparedConv<'m> {
@@ -22,35 +22,86 @@ impl<'m> PreparedConv<'m> {
         let size = backend.prepared_size(&conv.window, &layout);
         (size > 0 && step.output.data_type == DataType::Int8).then_some(Self { conv, layout, size })
     }
+
+    /// All of a model.
+    fn all(model: &Model<'m>, backend: AnyBackend) -> impl Iterator<Item = Self> {
+        model.steps().filter_map(move |step| Self::of(backend, &step))
+    }
+}
+
+/// Elements of workspace that the prepared convolutions of a model run with.
+pub(super) fn workspace_size(model: &Model<'_>, backend: AnyBackend) -> usize {
+    let sizes =
+        PreparedConv::all(model, backend).map(|found| backend.workspace_size(&found.conv.window, &found.layout));
+    sizes.max().unwrap_or(0)
+}
+
+/// A model's weights, rewritten to what runs fastest on a backend, the bits of the results unchanged. Any number of
+/// sessions runs from one copy.
+#[derive(Clone, Copy, Debug)]
+pub struct Prepared<'m, 'a> {
+    model: Model<'m>,
+    backend: AnyBackend,
+    /// All steps' prepared weights, one after the other.
+    weights: &'a [i16],
+}
+
+impl<'m, 'a> Prepared<'m, 'a> {
+    /// Elements of memory that the weights of a model take on a backend; 0 where it has nothing to prepare.
+    #[must_use]
+    pub fn size(model: &Model<'m>, backend: AnyBackend) -> usize {
+        PreparedConv::all(model, backend).fold(0, |sum: usize, found| sum.saturating_add(found.size))
+    }
+
+    /// Rewrites the weights, in memory of at least [`size`](Self::size) elements.
+    pub fn new(model: &Model<'m>, backend: AnyBackend, memory: &'a mut [i16]) -> Result<Self, RunError> {
+        let needed = Self::size(model, backend);
+        let too_small = RunError::PreparedTooSmall { needed };
+        let memory = memory.get_mut(..needed).ok_or(too_small)?;
+        let mut rest = &mut *memory;
+        for (index, step) in model.steps().enumerate() {
+            let Some(PreparedConv { conv, layout, size }) = PreparedConv::of(backend, &step) else { continue };
+            let (weights, others) = rest.split_at_mut_checked(size).ok_or(too_small)?;
+            let prepared = backend.prepare(&conv.window, &layout, conv.weights, weights);
+            prepared.ok_or(RunError::Step { step: index as u16 })?;
+            rest = others;
+        }
+        Ok(Self { model: *model, backend, weights: memory })
+    }
+
+    /// Elements of workspace that each [`session`](Self::session) takes.
+    #[must_use]
+    pub fn workspace_size(&self) -> usize {
+        workspace_size(&self.model, self.backend)
+    }
+
+    /// A session that runs from these weights, in an arena of [`Model::arena_size`] bytes and a workspace of
+    /// [`workspace_size`](Self::workspace_size) elements.
+    pub fn session(&self, arena: &'a mut [u8], workspace: &'a mut [i16]) -> Result<Session<'m, 'a>, RunError> {
+        let needed = self.workspace_size();
+        let workspace = workspace.get_mut(..needed).ok_or(RunError::WorkspaceTooSmall { needed })?;
+        let session = Session::with_backend(&self.model, arena, self.backend)?;
+        Ok(Session { prepared: self.weights, workspace, ..session })
+    }
 }
 
 impl<'a> Session<'_, 'a> {
     /// Elements of memory that [`prepare`](Self::prepare) takes; 0 where this backend has nothing to prepare.
     #[must_use]
     pub fn prepared_size(&self) -> usize {
-        let (mut weights, mut workspace) = (0_usize, 0);
-        for found in self.model.steps().filter_map(|step| PreparedConv::of(self.backend, &step)) {
-            weights = weights.saturating_add(found.size);
-            workspace = workspace.max(self.backend.workspace_size(&found.conv.window, &found.layout));
-        }
-        weights.saturating_add(workspace)
+        let weights = Prepared::size(&self.model, self.backend);
+        weights.saturating_add(workspace_size(&self.model, self.backend))
     }
 
-    /// Rewrites weights once to what runs fastest on this backend, the bits of the results unchanged, in memory of at
-    /// least [`prepared_size`](Self::prepared_size) elements. Without it the session runs from the file's weights.
+    /// Prepares the weights for this session alone, in memory of at least [`prepared_size`](Self::prepared_size)
+    /// elements: a [`Prepared`] and a workspace. Without it the session runs from the file's weights.
     pub fn prepare(&mut self, memory: &'a mut [i16]) -> Result<(), RunError> {
         let needed = self.prepared_size();
-        let mut rest = memory.get_mut(..needed).ok_or(RunError::PreparedTooSmall { needed })?;
-        let mut total = 0;
-        for (index, step) in self.model.steps().enumerate() {
-            let Some(PreparedConv { conv, layout, size }) = PreparedConv::of(self.backend, &step) else { continue };
-            let (weights, others) = rest.split_at_mut_checked(size).ok_or(RunError::PreparedTooSmall { needed })?;
-            let prepared = self.backend.prepare(&conv.window, &layout, conv.weights, weights);
-            prepared.ok_or(RunError::Step { step: index as u16 })?;
-            (rest, total) = (others, total + size);
-        }
-        let (prepared, workspace) = memory.split_at_mut_checked(total).ok_or(RunError::PreparedTooSmall { needed })?;
-        (self.prepared, self.workspace, self.next, self.next_prepared) = (prepared, workspace, 0, 0);
+        let memory = memory.get_mut(..needed).ok_or(RunError::PreparedTooSmall { needed })?;
+        let weights = Prepared::size(&self.model, self.backend);
+        let (weights, workspace) = memory.split_at_mut_checked(weights).ok_or(RunError::PreparedTooSmall { needed })?;
+        let prepared = Prepared::new(&self.model, self.backend, weights)?;
+        (self.prepared, self.workspace, self.next, self.next_prepared) = (prepared.weights, workspace, 0, 0);
         Ok(())
     }
 

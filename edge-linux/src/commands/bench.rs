@@ -11,10 +11,11 @@ use serde::Serialize;
 use tinception_core::arch::{self, AnyBackend, Backend};
 use tinception_core::model::{Checksum, Model, Step};
 use tinception_core::selftest::fill_input;
-use tinception_core::session::{Observer, Values};
+use tinception_core::session::{Observer, Prepared, Values};
 
 use crate::engine::Engine;
 use crate::output::{Align, file_error, grouped, json, table};
+use crate::threads::{self, Pool};
 use crate::{backend, parallel, tin};
 
 /// Without --runs: at least this many runs, and as many as fit in this time.
@@ -25,18 +26,22 @@ const MOST_RUNS: usize = 10_000;
 /// Arguments of `bench`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Times the network alone, without decoding and resizing pictures, on the self-test's input. With --threads N, N\n\
-independent sessions run at the same time, each on one thread; times are those of single runs, pictures per second\n\
-those of all sessions together. An .onnx file is timed as a whole, on an input of zeros.\n\n\
+Times the network alone, without decoding and resizing pictures, on the self-test's input. The threads of --threads\n\
+share the work on one picture; with --sessions N, N independent pictures run at the same time. Times are those of single\n\
+runs, pictures per second those of all sessions together. An .onnx file is timed as a whole, on an input of zeros.\n\n\
 A .tin file runs on the best backend of this machine, or on the one that the variable TINCEPTION_BACKEND names.\n\n\
 Example:\n  tinception bench --model googlenet.tin")]
 pub(crate) struct Args {
     /// Network: .tin (int8) or .onnx (float)
     #[arg(long, short, value_name = "FILE")]
     model: PathBuf,
+    /// Threads of each session, which share the work on a picture (.tin); by default as many as there are processor
+    /// cores, or one each for several sessions
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
     /// Independent sessions at the same time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: u16,
+    sessions: u16,
     /// Runs of each session; by default as many as fit in 3 seconds, at least 5
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     runs: Option<u32>,
@@ -55,6 +60,7 @@ struct Report {
     engine: &'static str,
     backend: &'static str,
     threads: usize,
+    sessions: usize,
     runs: usize,
     macs: Option<u64>,
     median_ms: f64,
@@ -119,6 +125,11 @@ fn bench_backends(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Threads of each session.
+fn threads(args: &Args) -> Result<usize> {
+    if args.threads.is_none() && args.sessions > 1 { Ok(1) } else { threads::for_file(&args.model, None, args.threads) }
+}
+
 fn bench_core(args: &Args, model: &Model<'static>, backend: AnyBackend) -> Result<Report> {
     let steps = model.steps().map(|step| StepReport {
         name: step.name.to_owned(),
@@ -128,16 +139,19 @@ fn bench_core(args: &Args, model: &Model<'static>, backend: AnyBackend) -> Resul
     });
     let mut steps: Vec<_> = steps.collect();
     let macs = steps.iter().map(|step| step.macs).sum();
-    let (times, per_second) = repeat(args, || time_session(args, model, backend))?;
+    let threads = threads(args)?;
+    let prepared = backend::prepare(model, backend)?;
+    let (times, per_second) = repeat(args, || time_session(args, model, &prepared, threads))?;
     for (index, step) in steps.iter_mut().enumerate() {
         let all: Vec<f64> = times.iter().filter_map(|times| times.steps.get(index)).flatten().copied().collect();
         step.median_ms = percentile(all, 50) * 1e3;
     }
-    Ok(summarise(args, (Engine::Core, backend.name()), Some(macs), &times, per_second, steps))
+    Ok(summarise(args, (Engine::Core, backend.name(), threads), Some(macs), &times, per_second, steps))
 }
 
 #[cfg(feature = "tract")]
 fn bench_tract(args: &Args) -> Result<Report> {
+    threads(args)?;
     let engine = tinception_models::float::FloatEngine::from_onnx(&args.model)?;
     let macs = tinception_models::onnx::import(&args.model).ok().map(|graph| graph.macs());
     let input = vec![0.0; engine.input_shape().elements() as usize];
@@ -152,7 +166,7 @@ fn bench_tract(args: &Args) -> Result<Report> {
         }
         Ok(times)
     })?;
-    Ok(summarise(args, (Engine::Tract, "tract"), macs, &times, per_second, Vec::new()))
+    Ok(summarise(args, (Engine::Tract, "tract", 1), macs, &times, per_second, Vec::new()))
 }
 
 #[cfg(not(feature = "tract"))]
@@ -163,7 +177,7 @@ fn bench_tract(args: &Args) -> Result<Report> {
 
 /// Runs all sessions at the same time: their times, and how many pictures a second they did together.
 fn repeat(args: &Args, session: impl Fn() -> Result<Times> + Sync) -> Result<(Vec<Times>, f64)> {
-    let sessions: Vec<()> = vec![(); args.threads.into()];
+    let sessions: Vec<()> = vec![(); args.sessions.into()];
     let times = parallel::map(&sessions, sessions.len(), || (), |(), ()| session());
     let times = times.into_iter().collect::<Result<Vec<_>>>()?;
     let rate = |times: &Times| times.runs.len() as f64 / times.runs.iter().sum::<f64>().max(f64::MIN_POSITIVE);
@@ -178,22 +192,28 @@ fn is_enough(args: &Args, runs: usize, start: Instant) -> bool {
     }
 }
 
-fn time_session(args: &Args, model: &Model<'static>, backend: AnyBackend) -> Result<Times> {
-    let mut session = backend::session(model, backend)?;
+fn time_session(
+    args: &Args,
+    model: &Model<'static>,
+    prepared: &Prepared<'static, 'static>,
+    threads: usize,
+) -> Result<Times> {
+    let pool = Pool::of_this_thread(threads)?;
+    let mut session = backend::session(model, prepared, pool)?;
     let mut input = vec![0; session.input_mut().len()];
     if let Some(tensor) = model.input() {
         fill_input(model.self_test_seed().unwrap_or(1), tensor.shape, &mut input);
     }
     // A first run fills the caches.
     session.input_mut().copy_from_slice(&input);
-    session.run()?;
+    threads::run(&mut session, pool, &mut ())?;
     let mut profile = Profile { last: Instant::now(), steps: vec![Vec::new(); model.step_count()] };
     let mut runs = Vec::new();
     let start = Instant::now();
     while !is_enough(args, runs.len(), start) {
         session.input_mut().copy_from_slice(&input);
         let run = Instant::now();
-        session.run_observed(&mut profile)?;
+        threads::run(&mut session, pool, &mut profile)?;
         runs.push(run.elapsed().as_secs_f64());
     }
     Ok(Times { runs, steps: profile.steps })
@@ -222,7 +242,7 @@ impl Observer for Profile {
 
 fn summarise(
     args: &Args,
-    (engine, backend): (Engine, &'static str),
+    (engine, backend, threads): (Engine, &'static str, usize),
     macs: Option<u64>,
     times: &[Times],
     pictures_per_second: f64,
@@ -234,7 +254,8 @@ fn summarise(
         model: args.model.display().to_string(),
         engine: engine.name(),
         backend,
-        threads: args.threads.into(),
+        threads,
+        sessions: args.sessions.into(),
         runs: all.len(),
         macs,
         median_ms: median * 1e3,
@@ -273,7 +294,12 @@ fn print(out: &mut dyn Write, report: &Report) -> Result<()> {
     if let (Some(macs), Some(rate)) = (report.macs, report.macs_per_second) {
         writeln!(out, "MACs      {} ({:.2} G a second)", grouped(macs), rate / 1e9)?;
     }
-    writeln!(out, "pictures  {:9.1} a second, {} session(s)", report.pictures_per_second, report.threads)?;
+    let (sessions, threads) = (report.sessions, report.threads);
+    writeln!(
+        out,
+        "pictures  {:9.1} a second, {sessions} session(s) of {threads} thread(s)",
+        report.pictures_per_second
+    )?;
     Ok(())
 }
 

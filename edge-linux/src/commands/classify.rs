@@ -14,8 +14,8 @@ use tinception_core::model::Checksum;
 use crate::engine::{self, Engine, Network, OpenOptions, Scores, StepHash, Worker};
 use crate::labels::Labels;
 use crate::output::{BAD_INPUT, check_writable, file_error, json, report_error, write_file};
-use crate::parallel;
 use crate::preprocess::PreprocessArgs;
+use crate::threads;
 
 /// Arguments of `classify`.
 #[derive(clap::Args, Debug)]
@@ -37,9 +37,10 @@ pub(crate) struct Args {
     /// How many classes to show, best first
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     top: u16,
-    /// Pictures classified at the same time
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: u16,
+    /// Threads that share the work on a picture (.tin); by default as many as there are processor cores. Their number
+    /// changes no bit
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
     /// Print one JSON document: a list with an object for each picture
     #[arg(long)]
     json: bool,
@@ -116,19 +117,13 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
         Some(path) => Labels::read(path)?,
         None => Labels::new(network.labels().into_iter()),
     };
-    let threads = usize::from(args.threads);
-    let results = parallel::map(
-        &args.images,
-        threads,
-        || network.worker(),
-        |worker, path| classify(args, &*network, &mut **worker, &labels, path),
-    );
-    let failed = results.iter().any(Result::is_err);
+    let mut worker = network.worker();
+    let mut failed = false;
     let model = args.model.display().to_string();
     let mut entries = Vec::new();
-    for (path, result) in args.images.iter().zip(results) {
+    for path in &args.images {
         let file = path.display().to_string();
-        match result {
+        match classify(args, &*network, &mut *worker, &labels, path) {
             Ok((scores, time_ms, steps)) => {
                 let engine = network.engine().name();
                 let steps = args.hash_steps.then_some(steps);
@@ -141,6 +136,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
                 entries.push(Entry::Classified(classified));
             }
             Err(error) => {
+                failed = true;
                 // What came before this picture comes before its error.
                 out.flush()?;
                 report_error(&error);
@@ -156,7 +152,11 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
 
 fn open(args: &Args) -> Result<Box<dyn Network>> {
     let checksum = if args.skip_checksum { Checksum::Skip } else { Checksum::Verify };
-    engine::open(&args.model, &OpenOptions { engine: args.engine, preprocess: args.preprocess.clone(), checksum })
+    let threads = threads::for_file(&args.model, args.engine, args.threads)?;
+    engine::open(
+        &args.model,
+        &OpenOptions { engine: args.engine, preprocess: args.preprocess.clone(), checksum, threads },
+    )
 }
 
 /// One picture: its scores, the network's time in milliseconds, its step hashes if they are wanted.

@@ -87,7 +87,7 @@ mod layers {
         if let Some(limit) = args.limit {
             pictures = files::spread(&pictures, limit as usize);
         }
-        let network = CoreNetwork::open(&args.model, Checksum::Verify)?;
+        let network = CoreNetwork::open(&args.model, Checksum::Verify, 1)?;
         let graph = graph(&args.float)?;
         let both = || format!("{} and {}", args.float.display(), args.model.display());
         let mut comparison = Comparison::new(&graph, network.model()).with_context(both)?;

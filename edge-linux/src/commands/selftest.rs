@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
 }
 
 fn test(model: &Model<'static>, seed: u32, backend: AnyBackend) -> Result<Report> {
-    let mut session = backend::session(model, backend)?;
+    let mut session = backend::session(model, &backend::prepare(model, backend)?, None)?;
     if let Some(input) = model.input() {
         fill_input(seed, input.shape, session.input_mut());
     }

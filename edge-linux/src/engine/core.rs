@@ -4,17 +4,16 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use tinception_core::arch::AnyBackend;
 use tinception_core::image::quantize_pixels;
 use tinception_core::model::{Checksum, Model};
-use tinception_core::session::{Hashes, Observer, Session};
+use tinception_core::session::{Hashes, Observer, Prepared, Session};
 use tinception_models::preprocess::Preprocessing;
 
 use super::{Engine, Network, Scores, StepHash, Worker};
-use crate::backend;
 use crate::output::file_error;
 use crate::preprocess::Preprocessor;
-use crate::tin;
+use crate::threads::{self, Pool};
+use crate::{backend, tin};
 
 /// Probabilities of a model are this many for 1.0.
 const ONE: f64 = 65_535.0;
@@ -23,21 +22,26 @@ const ONE: f64 = 65_535.0;
 #[derive(Debug)]
 pub(crate) struct CoreNetwork {
     model: Model<'static>,
-    backend: AnyBackend,
+    prepared: Prepared<'static, 'static>,
+    /// The threads on one picture, if there are several.
+    pool: Option<&'static Pool>,
     table: &'static [i8],
     preprocessor: Preprocessor,
 }
 
 impl CoreNetwork {
-    /// Loads and verifies a file.
-    pub(crate) fn open(path: &Path, checksum: Checksum) -> Result<Self> {
+    /// Loads and verifies a file. Its sessions share the work on a picture between `threads` threads, the caller's
+    /// among them.
+    pub(crate) fn open(path: &Path, checksum: Checksum, threads: usize) -> Result<Self> {
         let model = tin::load(path, checksum)?;
         let parts = (model.preprocess(), model.pixel_table(), model.input());
         let (Some(record), Some(table), Some(input)) = parts else {
             return Err(file_error(path, "the network takes no pictures; `tinception inspect` shows what it takes"));
         };
         let preprocessor = Preprocessor::new(Preprocessing::from_record(record), input.shape, path)?;
-        Ok(Self { model, backend: backend::chosen()?, table, preprocessor })
+        let prepared = backend::prepare(&model, backend::chosen()?)?;
+        let pool = Pool::of_this_thread(threads)?;
+        Ok(Self { model, prepared, pool, table, preprocessor })
     }
 
     /// The model.
@@ -79,15 +83,15 @@ struct CoreWorker<'a> {
 
 impl CoreWorker<'_> {
     fn run(&mut self, pixels: &[u8], observer: &mut impl Observer) -> Result<Scores> {
-        let CoreNetwork { model, backend, table, preprocessor } = self.network;
+        let CoreNetwork { model, prepared, pool, table, preprocessor } = self.network;
         let session = match &mut self.session {
             Some(session) => session,
-            empty => empty.insert(backend::session(model, *backend)?),
+            empty => empty.insert(backend::session(model, prepared, *pool)?),
         };
         let input: &mut [u8] = bytemuck::cast_slice_mut(session.input_mut());
         input.copy_from_slice(pixels);
         quantize_pixels(input, preprocessor.settings.order, table)?;
-        session.run_observed(observer)?;
+        threads::run(session, *pool, observer)?;
         let logits = session.logits().context("the network gave no scores")?;
         let quant = logits.tensor().quant;
         let real = |value: i32| f64::from(quant.scale) * (f64::from(value) - f64::from(quant.zero_point));

@@ -137,12 +137,16 @@ pub(crate) struct OpenOptions {
     pub(crate) preprocess: PreprocessArgs,
     /// Whether a .tin file's checksum counts.
     pub(crate) checksum: Checksum,
+    /// Threads on one picture of a .tin file; 0 and 1 are one.
+    pub(crate) threads: usize,
 }
 
 /// Loads the network at `path` on the engine that its kind of file needs.
 pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Box<dyn Network>> {
     match Engine::for_file(path, options.engine)? {
-        Engine::Core if options.preprocess.is_empty() => Ok(Box::new(CoreNetwork::open(path, options.checksum)?)),
+        Engine::Core if options.preprocess.is_empty() => {
+            Ok(Box::new(CoreNetwork::open(path, options.checksum, options.threads)?))
+        }
         Engine::Core => {
             Err(file_error(path, "a .tin file holds its own preprocessing; leave --preset and the like out"))
         }

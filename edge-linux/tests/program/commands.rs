@@ -60,6 +60,43 @@ fn everything_works_on_a_small_network() {
 }
 
 #[test]
+fn threads_share_a_picture_and_sessions_do_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    prepare(folder);
+    succeeds(folder, QUANTIZE);
+    let bench =
+        |options: &str| json(&succeeds(folder, &format!("bench --model {{}}/model.tin --runs 2 --json {options}")));
+    for (options, threads, sessions, runs) in [
+        ("--threads 1", 1, 1, 2),
+        ("--threads 3", 3, 1, 2),
+        ("--sessions 2", 1, 2, 4),
+        ("--sessions 2 --threads 2", 2, 2, 4),
+    ] {
+        let report = bench(options);
+        let found = ["threads", "sessions", "runs"].map(|key| report[key].as_u64());
+        assert_eq!(found, [threads, sessions, runs].map(Some), "{options}");
+    }
+    // Every backend on the same threads.
+    assert!(
+        bench("--backends --threads 2").as_array().is_some_and(|reports| reports.iter().all(|of| of["threads"] == 2))
+    );
+
+    let mut results = ["--threads 1", "--threads 4", "--top 5"].map(|threads| {
+        let classify =
+            format!("classify {{}}/calibration/c1_1.png {{}}/calibration/c2_2.png --model {{}}/model.tin {threads}");
+        let mut entries = json(&succeeds(folder, &format!("{classify} --json --hash-steps")));
+        for entry in entries.as_array_mut().expect("a list") {
+            entry.as_object_mut().expect("an object").remove("time_ms");
+        }
+        entries
+    });
+    assert_eq!(results[0].as_array().map(Vec::len), Some(2));
+    let first = results[0].take();
+    assert!(results[1..].iter().all(|other| *other == first));
+}
+
+#[test]
 fn a_variable_chooses_the_backend() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();

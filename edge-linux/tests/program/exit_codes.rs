@@ -45,6 +45,7 @@ fn options_that_do_not_go_with_the_file() {
         ("--model {}/absent.tin", &["absent.tin"]),
         (&format!("--model {{}}/model.onnx {PRESET} --hash-steps"), &["model.onnx", "--hash-steps"]),
         (&format!("--model {{}}/model.onnx {PRESET} --skip-checksum"), &["model.onnx", "--skip-checksum"]),
+        (&format!("--model {{}}/model.onnx {PRESET} --threads 2"), &["model.onnx", "--threads"]),
         (&format!("--model {{}}/model.onnx {PRESET} --order grey"), &["model.onnx", "--order"]),
         // Cut out of a picture that is smaller than the input.
         ("--model {}/model.onnx --preset torchvision-imagenet --resize shorter:8", &["c0_0.png", "--resize"]),
