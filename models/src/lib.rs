@@ -22,3 +22,5 @@ pub mod plan;
 pub mod preprocess;
 pub mod program;
 pub mod quantize;
+#[cfg(feature = "weights")]
+pub mod weights;
