@@ -20,13 +20,7 @@ pub struct Preprocessing {
     pub scale: [f32; 3],
 }
 
-/// BVLC's ImageNet models (Caffe's `classify.py` with the mean of each channel).
-const CAFFE: Preprocessing = Preprocessing {
-    order: ColourOrder::Bgr,
-    resize: Resize::ShorterSide(256),
-    mean: [104.0, 117.0, 123.0],
-    scale: [1.0; 3],
-};
+const CAFFE: Preprocessing = Preprocessing::CAFFE_IMAGENET;
 
 /// torchvision's `ImageClassification` transform: resize 256, centre crop, ImageNet's mean and standard deviation.
 const TORCHVISION: Preprocessing = Preprocessing {
@@ -54,6 +48,14 @@ pub fn names() -> [&'static str; 3] {
 }
 
 impl Preprocessing {
+    /// BVLC's ImageNet models (Caffe's `classify.py` with the mean of each channel).
+    pub const CAFFE_IMAGENET: Self = Self {
+        order: ColourOrder::Bgr,
+        resize: Resize::ShorterSide(256),
+        mean: [104.0, 117.0, 123.0],
+        scale: [1.0; 3],
+    };
+
     /// The preset of this name; see [`names`].
     #[must_use]
     pub fn preset(name: &str) -> Option<Self> {
