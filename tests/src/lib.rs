@@ -8,6 +8,8 @@ pub mod backends;
 pub mod builder;
 pub mod cases;
 pub mod every_operator;
+#[cfg(feature = "tract")]
+pub mod generated;
 pub mod interpreter;
 pub mod mutate;
 pub mod single_operator;
