@@ -79,6 +79,15 @@ fn temporary_beside(path: &Path) -> Result<tempfile::NamedTempFile> {
     builder.tempfile_in(folder).with_context(|| cannot_write(path))
 }
 
+/// SHA-256 of a file, in hexadecimal digits.
+#[cfg(feature = "tract")]
+pub(crate) fn sha256(path: &Path) -> Result<String> {
+    use sha2::{Digest, Sha256};
+
+    let bytes = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// How a table's column stands.
 #[derive(Clone, Copy)]
 pub(crate) enum Align {

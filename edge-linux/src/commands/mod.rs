@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod classify;
 pub(crate) mod compare;
 pub(crate) mod eval;
+pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod quantize;
 pub(crate) mod selftest;
@@ -18,6 +19,7 @@ use crate::cli::Command;
 /// Runs a command. What it prints goes to `out`.
 pub(crate) fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode> {
     match command {
+        Command::Import(args) => import::run(args, out),
         Command::Quantize(args) => quantize::run(args, out),
         Command::Classify(args) => classify::run(args, out),
         Command::Eval(args) => eval::run(args, out),

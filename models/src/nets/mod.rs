@@ -20,15 +20,9 @@ use crate::graph::Graph;
 use crate::preprocess::Preprocessing;
 use crate::weights::Weights;
 
-/// What `models/train` trains on: the whole picture, `(pixel - 128) / 64`.
-const TRAINING: Preprocessing = rgb(Resize::Stretch, 128.0, 1.0 / 64.0);
-/// torchvision's `GoogLeNet_Weights.IMAGENET1K_V1`, `transform_input` included.
-const TORCHVISION_GOOGLENET: Preprocessing = rgb(Resize::ShorterSide(256), 127.5, 1.0 / 127.5);
-/// torchvision's `Inception_V3_Weights.IMAGENET1K_V1`, `transform_input` included.
-const TORCHVISION_INCEPTION_V3: Preprocessing = rgb(Resize::ShorterSide(342), 127.5, 1.0 / 127.5);
-
-const fn rgb(resize: Resize, mean: f32, scale: f32) -> Preprocessing {
-    Preprocessing { order: ColourOrder::Rgb, resize, mean: [mean; 3], scale: [scale; 3] }
+/// The same mean and scale for red, green and blue.
+fn rgb(mean: f32, scale: f32) -> Preprocessing {
+    Preprocessing { order: ColourOrder::Rgb, resize: Resize::Stretch, mean: [mean; 3], scale: [scale; 3] }
 }
 
 /// A network without its weights.
@@ -91,18 +85,23 @@ impl Architecture {
         }
     }
 
-    /// How pictures become its input: for the published weights where there are some, else as this project trains it.
+    /// How pictures become its input of `size` x `size`: for the published weights where there are some, else as this
+    /// project trains it. The part of the picture that is seen is the same for every size.
     ///
     /// torchvision's pretrained networks normalise with ImageNet's mean and deviation, and then undo it inside
     /// (`transform_input`): together that is `(pixel - 127.5) / 127.5`.
     #[must_use]
-    pub const fn preprocessing(self) -> Preprocessing {
-        match self {
-            Self::Nano | Self::Book | Self::GoogLeNet => TRAINING,
-            Self::GoogLeNetTorchvision => TORCHVISION_GOOGLENET,
-            Self::InceptionV3 => TORCHVISION_INCEPTION_V3,
-            Self::GoogLeNetCaffe => Preprocessing::CAFFE_IMAGENET,
-        }
+    pub fn preprocessing(self, size: u32) -> Preprocessing {
+        // The shorter side of a picture for a network of the size it was designed for.
+        let (shorter, mut chosen) = match self {
+            Self::Nano | Self::Book | Self::GoogLeNet => (self.size(), rgb(128.0, 1.0 / 64.0)),
+            Self::GoogLeNetTorchvision => (256, rgb(127.5, 1.0 / 127.5)),
+            Self::InceptionV3 => (342, rgb(127.5, 1.0 / 127.5)),
+            Self::GoogLeNetCaffe => (256, Preprocessing::CAFFE_IMAGENET),
+        };
+        let shorter = (size * shorter).div_ceil(self.size());
+        chosen.resize = Resize::ShorterSide(u16::try_from(shorter).unwrap_or(u16::MAX));
+        chosen
     }
 
     /// Builds the network for pictures of `size` x `size` from its weights; the number of classes is that of the
@@ -153,7 +152,9 @@ mod tests {
             let normalised = (f64::from(pixel) / 255.0 - mean) / std;
             normalised * (std / 0.5) + (mean - 0.5) / 0.5
         };
-        let settings = Architecture::InceptionV3.preprocessing();
+        let settings = Architecture::InceptionV3.preprocessing(299);
+        assert_eq!(settings.resize, Resize::ShorterSide(342));
+        assert_eq!(Architecture::GoogLeNet.preprocessing(64).resize, Resize::ShorterSide(64));
         for pixel in 0..=255 {
             let found = settings.to_float(&[pixel; 3]);
             for (x, (mean, std)) in found.iter().zip([(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)]) {
