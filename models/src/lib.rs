@@ -5,7 +5,8 @@
 //! the quantiser wants, [`float`] runs it as it was trained. [`calibrate`] watches it on pictures, [`preprocess`] says
 //! how those come in. [`compile`] does the rest: [`quantize`] finds integers, [`program`] puts them into steps, [`plan`]
 //! gives every tensor its place in memory, [`emit`] writes the file. [`compare`] shows what int8 cost, layer by layer.
-//! ONNX, the float engine and what runs it need the feature `tract`; files of weights need `weights`, which is part of it.
+//! ONNX, the float engine and what runs it need the feature `tract`; files of weights need `weights`,
+//! which is part of it; [`zoo`] needs the feature of its name.
 
 pub mod aligned;
 pub mod calibrate;
@@ -27,3 +28,5 @@ pub mod program;
 pub mod quantize;
 #[cfg(feature = "weights")]
 pub mod weights;
+#[cfg(feature = "zoo")]
+pub mod zoo;
