@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{bench, classify, compare, eval, import, inspect, quantize, selftest};
+use crate::commands::{bench, classify, compare, eval, fetch, import, inspect, quantize, selftest, zoo};
 
 /// Classifies pictures with convolutional networks: int8 (.tin) with the same bits on every processor, float (.onnx)
 /// for comparison, and compiles the one into the other.
@@ -42,4 +42,8 @@ pub(crate) enum Command {
     Selftest(selftest::Args),
     /// Time a network, whole and per step
     Bench(bench::Args),
+    /// List public weights
+    Zoo(zoo::Args),
+    /// Fetch public weights, verified
+    Fetch(fetch::Args),
 }

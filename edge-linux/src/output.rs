@@ -32,9 +32,14 @@ pub(crate) fn json(out: &mut dyn Write, value: &impl Serialize) -> Result<()> {
     Ok(())
 }
 
+/// Whether somebody watches stderr.
+pub(crate) fn shows_progress() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// A progress bar on stderr for `length` pieces of work, shown only on a terminal and unless `quiet`.
 pub(crate) fn progress(length: usize, what: &'static str, quiet: bool) -> ProgressBar {
-    if quiet || !io::stderr().is_terminal() {
+    if quiet || !shows_progress() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
