@@ -108,8 +108,10 @@ pub fn step_alone(model: &Model<'_>, step: &Step<'_>, inputs: &[&[f32]]) -> Vec<
     let mut arena = vec![0; model.activation_size()];
     for (tensor, values) in std::iter::once(&step.input).chain(&step.second_input).zip(inputs) {
         assert_eq!(values.len() as u64, tensor.shape.elements());
-        let quantised: Vec<u8> =
-            values.iter().map(|value| tinception_models::quantize::quantize(f64::from(*value), tensor.quant) as u8).collect();
+        let quantised: Vec<u8> = values
+            .iter()
+            .map(|value| tinception_models::quantize::quantize(f64::from(*value), tensor.quant) as u8)
+            .collect();
         scatter(tensor, &mut arena, &quantised);
     }
     let output = output_of(step, &arena);

@@ -101,7 +101,7 @@ fn compiled(mut graph: Graph) -> Aligned {
 fn convolutions(file: &Aligned) -> Vec<(Vec<i8>, Vec<i32>)> {
     let model = Model::new(file).expect("a valid model");
     let weights = model.steps().filter_map(|step| match step.operator {
-        Operator::Conv(conv) => Some((conv.weights.to_vec(), conv.bias.to_vec())),
+        Operator::Conv(conv) => Some((conv.weights.to_vec(), conv.table.bias.to_vec())),
         _ => None,
     });
     weights.collect()

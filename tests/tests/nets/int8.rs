@@ -128,10 +128,12 @@ fn batch_norm(weights: &mut Weights, name: &str, input: &[Vec<f32>], channels: u
     let mean: Vec<f64> = sums.iter().map(|sum| sum / count).collect();
     let variance = squares.iter().zip(&mean).map(|(square, mean)| (square / count - mean * mean).max(0.0));
     let variance: Vec<f64> = variance.collect();
-    let mut part = |part: &str| weights.tensors.get_mut(&format!("{name}.{part}")).expect("the network has it");
-    part("running_mean").values = mean.iter().map(|value| *value as f32).collect();
-    part("running_var").values = variance.iter().map(|value| *value as f32).collect();
-    let (gamma, beta) = (part("weight").values.clone(), part("bias").values.clone());
+    let part = |part: &str| format!("{name}.{part}");
+    for (statistic, values) in [("running_mean", &mean), ("running_var", &variance)] {
+        let tensor = weights.tensors.get_mut(&part(statistic)).expect("the network has it");
+        tensor.values = values.iter().map(|value| *value as f32).collect();
+    }
+    let (gamma, beta) = (&weights.tensors[&part("weight")].values, &weights.tensors[&part("bias")].values);
     let affine = |channel: usize| {
         let scale = f64::from(gamma[channel]) / (variance[channel] + 1e-3).sqrt();
         (scale as f32, (f64::from(beta[channel]) - mean[channel] * scale) as f32)

@@ -4,3 +4,4 @@
 mod caffe;
 mod errors;
 mod float;
+mod int8;
