@@ -13,7 +13,7 @@ use tinception_models::preprocess::Preprocessing;
 use crate::memory::{Buffer, buffers};
 use crate::output::{Align, grouped, json, table, write_file};
 use crate::plot::{self, Span};
-use crate::{preprocess, tin};
+use crate::tin;
 
 /// Arguments of `inspect`.
 #[derive(clap::Args, Debug)]
