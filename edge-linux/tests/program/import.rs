@@ -53,10 +53,10 @@ fn weights_become_a_network_that_needs_nothing_else() {
     for words in ["32 x 32 x 3", "resize=shorter:32", "20 of auxiliary classifiers", "aux1.", "10, with their names"] {
         assert!(printed.contains(words), "'{words}' is missing in: {printed}");
     }
-    // Preprocessing and labels are in the files from here on; 20 pixels are less than 32, so pictures of 40 do.
+    // Preprocessing and labels are in the files from here on.
     fs::create_dir(path.join("pictures")).expect("made");
     for seed in 0..3 {
-        let file = path.join(format!("pictures/c{seed}.png"));
+        let file = path.join(format!("pictures/c{seed}_{seed}.png"));
         crate::common::picture(40, 36, seed).save(file).expect("written");
     }
     succeeds(path, "quantize {}/nano.onnx --calibration {}/pictures -o {}/nano.tin");
@@ -65,12 +65,12 @@ fn weights_become_a_network_that_needs_nothing_else() {
         assert!(inspected.contains(words), "'{words}' is missing in: {inspected}");
     }
     for model in ["nano.onnx", "nano.tin"] {
-        let classified = succeeds(path, &format!("classify {{}}/pictures/c1.png --model {{}}/{model}"));
+        let classified = succeeds(path, &format!("classify {{}}/pictures/c1_1.png --model {{}}/{model}"));
         assert!(classified.contains("class number"), "{classified}");
     }
     succeeds(path, "eval --model {}/nano.tin --images {}/pictures --against {}/nano.onnx");
     // What is given goes over what the file says.
-    let args = "classify {}/pictures/c1.png --model {}/nano.onnx --resize stretch --dump-input {}/seen.png";
+    let args = "classify {}/pictures/c1_1.png --model {}/nano.onnx --resize stretch --dump-input {}/seen.png";
     succeeds(path, args);
     assert_eq!(image::open(path.join("seen.png")).expect("a picture").to_rgb8().dimensions(), (32, 32));
 }
