@@ -1,16 +1,37 @@
 //! Runs a model some times on the self-test's input, and prints the backend: what tests/instructions/run counts.
 //!
-//! Usage: repeat MODEL.tin RUNS [BACKEND]
+//! Usage: repeat MODEL.tin RUNS|steps [BACKEND]
+//!
+//! With `steps` for RUNS it runs once and prints a line before and after each step, at once, so that what is executed
+//! between two lines can be counted from outside.
 
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use tinception_core::arch::{self, Backend};
-use tinception_core::model::Model;
+use tinception_core::model::{Model, Step};
 use tinception_core::selftest::fill_input;
-use tinception_core::session::Session;
+use tinception_core::session::{Observer, Session, Values};
+
+/// Prints each step's operator, multiply-accumulates and name in front of it, and a short line behind it.
+struct Lines;
+
+impl Observer for Lines {
+    fn before(&mut self, _: usize, step: &Step<'_>) {
+        println!("before\t{}\t{}\t{}", step.operator_name(), step.macs(), step.name);
+    }
+
+    fn after(&mut self, _: usize, _: &Step<'_>, _: Values<'_>) -> ControlFlow<()> {
+        println!("after");
+        ControlFlow::Continue(())
+    }
+}
 
 fn run(path: &str, runs: &str, backend: Option<&str>) -> Result<(), String> {
-    let runs: u32 = runs.parse().map_err(|error| format!("{runs}: {error}"))?;
+    let runs: Option<u32> = match runs {
+        "steps" => None,
+        number => Some(number.parse().map_err(|error| format!("{number}: {error}"))?),
+    };
     let backend = match backend {
         Some(name) => arch::by_name(name).ok_or_else(|| format!("this machine has no backend {name}"))?,
         None => arch::detect(),
@@ -30,9 +51,10 @@ fn run(path: &str, runs: &str, backend: Option<&str>) -> Result<(), String> {
     // The input once, and a copy of it for each run: the steps reuse its memory.
     let mut input = vec![0; shape.elements() as usize];
     fill_input(model.self_test_seed().unwrap_or_default(), shape, &mut input);
-    for _ in 0..runs {
+    for _ in 0..runs.unwrap_or(1) {
         session.input_mut().copy_from_slice(&input);
-        session.run().map_err(|error| error.to_string())?;
+        let result = if runs.is_some() { session.run() } else { session.run_observed(&mut Lines) };
+        result.map_err(|error| error.to_string())?;
     }
     println!("{}", backend.name());
     Ok(())
@@ -43,7 +65,7 @@ fn main() -> ExitCode {
     let result = match arguments.iter().map(String::as_str).collect::<Vec<&str>>()[..] {
         [path, runs] => run(path, runs, None),
         [path, runs, backend] => run(path, runs, Some(backend)),
-        _ => Err("usage: repeat MODEL.tin RUNS [BACKEND]".into()),
+        _ => Err("usage: repeat MODEL.tin RUNS|steps [BACKEND]".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

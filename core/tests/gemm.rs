@@ -1,4 +1,6 @@
 //! Every backend's matrix product against the portable one, on shapes around the tiles' sizes and on extreme values.
+// Under Miri there is the portable backend alone, and nothing to compare it with.
+#![cfg(not(miri))]
 
 use tinception_core::arch::scalar::Scalar;
 use tinception_core::arch::{Backend, Gemm, available};

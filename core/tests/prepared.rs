@@ -1,4 +1,6 @@
 //! Convolutions with prepared weights (exact Winograd, where a backend has it) against the portable direct way.
+// Under Miri there is the portable backend alone, and nothing to compare it with.
+#![cfg(not(miri))]
 
 use tinception_core::arch::scalar::Scalar;
 use tinception_core::arch::{Backend, Rows, available};

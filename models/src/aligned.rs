@@ -23,6 +23,13 @@ impl Aligned {
     pub fn zeroed(length: usize) -> Self {
         Self { blocks: vec![0; length.div_ceil(size_of::<u128>())], length }
     }
+
+    /// The bytes for the rest of the program's life.
+    #[must_use]
+    pub fn leak(self) -> &'static mut [u8] {
+        let length = self.length;
+        &mut bytemuck::cast_slice_mut(self.blocks.leak())[..length]
+    }
 }
 
 impl Deref for Aligned {
@@ -50,6 +57,7 @@ mod tests {
             let aligned = Aligned::new(&bytes);
             assert_eq!(*aligned, *bytes);
             assert_eq!(aligned.as_ptr() as usize % 16, 0);
+            assert_eq!(*aligned.leak(), *bytes);
         }
     }
 }

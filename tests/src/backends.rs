@@ -3,7 +3,13 @@
 use tinception_core::arch::{AnyBackend, Backend, available};
 
 /// Backends that every machine of this architecture has. A test fails where one is missing.
-const EXPECTED: &[&str] = if cfg!(target_arch = "aarch64") { &["scalar", "neon"] } else { &["scalar"] };
+const EXPECTED: &[&str] = if cfg!(target_arch = "aarch64") {
+    &["scalar", "neon"]
+} else if cfg!(target_arch = "arm") {
+    &["scalar", "dsp"]
+} else {
+    &["scalar"]
+};
 
 /// This machine's backends, all of them.
 ///
@@ -21,13 +27,18 @@ pub fn all() -> Vec<AnyBackend> {
 }
 
 /// Backends that the processor's own flags promise.
-#[cfg(target_arch = "x86_64")]
-fn detected() -> Option<&'static str> {
-    std::arch::is_x86_feature_detected!("avx512vnni").then_some("vnni")
-}
-
-/// Backends that the processor's own flags promise.
-#[cfg(not(target_arch = "x86_64"))]
-fn detected() -> Option<&'static str> {
-    None
+fn detected() -> impl Iterator<Item = &'static str> {
+    #[cfg(target_arch = "x86_64")]
+    let promised = [
+        std::arch::is_x86_feature_detected!("avx512vnni").then_some("vnni"),
+        std::arch::is_x86_feature_detected!("avx2").then_some("avx2"),
+    ];
+    #[cfg(target_arch = "aarch64")]
+    let promised = [
+        std::arch::is_aarch64_feature_detected!("i8mm").then_some("i8mm"),
+        std::arch::is_aarch64_feature_detected!("dotprod").then_some("dotprod"),
+    ];
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let promised = [None::<&str>; 0];
+    promised.into_iter().flatten()
 }

@@ -10,6 +10,7 @@ pub mod cases;
 pub mod every_operator;
 #[cfg(feature = "tract")]
 pub mod generated;
+pub mod googlenet;
 pub mod interpreter;
 pub mod mutate;
 pub mod single_operator;

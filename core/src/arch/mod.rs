@@ -18,6 +18,8 @@ macro_rules! has {
 
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod aarch64;
+#[cfg(arm_dsp)]
+pub mod armv7e_m;
 #[cfg(target_arch = "x86_64")]
 pub mod avx2;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
@@ -248,6 +250,9 @@ fn copy_rows_portable(mut source: &[i8], stride: usize, length: usize, to: &mut 
 pub enum AnyBackend {
     /// Portable loops.
     Scalar(scalar::Scalar),
+    /// SXTB16 and SMLAD.
+    #[cfg(arm_dsp)]
+    Dsp(armv7e_m::Dsp),
     /// NEON without dot products.
     #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
     Neon(neon::Neon),
@@ -270,6 +275,8 @@ macro_rules! dispatch {
     ($any:expr, $backend:ident => $call:expr) => {
         match $any {
             Self::Scalar($backend) => $call,
+            #[cfg(arm_dsp)]
+            Self::Dsp($backend) => $call,
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
             Self::Neon($backend) => $call,
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
@@ -356,8 +363,6 @@ impl Backend for AnyBackend {
 /// The backends of this machine, best first. The portable one is always there.
 pub fn available() -> impl Iterator<Item = AnyBackend> {
     let ladder = [
-        #[cfg(target_arch = "x86_64")]
-        vnni::Vnni::detect().map(AnyBackend::Vnni),
         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
         i8mm::I8mm::detect().map(AnyBackend::I8mm),
         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
@@ -368,6 +373,8 @@ pub fn available() -> impl Iterator<Item = AnyBackend> {
         vnni::Vnni::detect().map(AnyBackend::Vnni),
         #[cfg(target_arch = "x86_64")]
         avx2::Avx2::detect().map(AnyBackend::Avx2),
+        #[cfg(arm_dsp)]
+        armv7e_m::Dsp::detect().map(AnyBackend::Dsp),
         Some(AnyBackend::Scalar(scalar::Scalar)),
     ];
     ladder.into_iter().flatten()

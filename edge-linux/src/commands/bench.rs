@@ -8,15 +8,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde::Serialize;
-use tinception_core::arch::{self, Backend};
+use tinception_core::arch::{self, AnyBackend, Backend};
 use tinception_core::model::{Checksum, Model, Step};
 use tinception_core::selftest::fill_input;
-use tinception_core::session::{Observer, Session, Values};
-use tinception_models::aligned::Aligned;
+use tinception_core::session::{Observer, Values};
 
 use crate::engine::Engine;
-use crate::output::{Align, grouped, json, table};
-use crate::{parallel, tin};
+use crate::output::{Align, file_error, grouped, json, table};
+use crate::{backend, parallel, tin};
 
 /// Without --runs: at least this many runs, and as many as fit in this time.
 const FEWEST_RUNS: usize = 5;
@@ -29,6 +28,7 @@ const MOST_RUNS: usize = 10_000;
 Times the network alone, without decoding and resizing pictures, on the self-test's input. With --threads N, N\n\
 independent sessions run at the same time, each on one thread; times are those of single runs, pictures per second\n\
 those of all sessions together. An .onnx file is timed as a whole, on an input of zeros.\n\n\
+A .tin file runs on the best backend of this machine, or on the one that the variable TINCEPTION_BACKEND names.\n\n\
 Example:\n  tinception bench --model googlenet.tin")]
 pub(crate) struct Args {
     /// Network: .tin (int8) or .onnx (float)
@@ -40,6 +40,9 @@ pub(crate) struct Args {
     /// Runs of each session; by default as many as fit in 3 seconds, at least 5
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     runs: Option<u32>,
+    /// Time all backends that this machine has, one after the other (.tin)
+    #[arg(long)]
+    backends: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -80,7 +83,11 @@ struct Times {
 /// Runs the command.
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     let report = match Engine::for_file(&args.model, None)? {
-        Engine::Core => bench_core(args)?,
+        Engine::Core if args.backends => return bench_backends(args, out),
+        Engine::Core => bench_core(args, &tin::load(&args.model, Checksum::Verify)?, backend::chosen()?)?,
+        Engine::Tract if args.backends => {
+            return Err(file_error(&args.model, "only .tin files run on backends; leave --backends out"));
+        }
         Engine::Tract => bench_tract(args)?,
     };
     if args.json {
@@ -91,8 +98,28 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn bench_core(args: &Args) -> Result<Report> {
+/// Times every backend, best first.
+fn bench_backends(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     let model = tin::load(&args.model, Checksum::Verify)?;
+    let reports = arch::available().map(|backend| bench_core(args, &model, backend)).collect::<Result<Vec<_>>>()?;
+    if args.json {
+        json(out, &reports)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let slowest = reports.iter().map(|report| report.median_ms).fold(0.0, f64::max);
+    let row = |report: &Report| {
+        let times = [report.median_ms, report.p95_ms].map(|time| format!("{time:.3}"));
+        let [median, p95] = times;
+        let factor = slowest / report.median_ms.max(f64::MIN_POSITIVE);
+        [report.backend.to_owned(), report.runs.to_string(), median, p95, format!("{factor:.1}")]
+    };
+    let rows: Vec<_> = reports.iter().map(row).collect();
+    let columns = [("backend", Align::Left), ("runs", Align::Right), ("median ms", Align::Right)];
+    table(out, [columns[0], columns[1], columns[2], ("p95 ms", Align::Right), ("times faster", Align::Right)], &rows)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn bench_core(args: &Args, model: &Model<'static>, backend: AnyBackend) -> Result<Report> {
     let steps = model.steps().map(|step| StepReport {
         name: step.name.to_owned(),
         operator: step.operator_name(),
@@ -101,12 +128,12 @@ fn bench_core(args: &Args) -> Result<Report> {
     });
     let mut steps: Vec<_> = steps.collect();
     let macs = steps.iter().map(|step| step.macs).sum();
-    let (times, per_second) = repeat(args, || time_session(args, &model))?;
+    let (times, per_second) = repeat(args, || time_session(args, model, backend))?;
     for (index, step) in steps.iter_mut().enumerate() {
         let all: Vec<f64> = times.iter().filter_map(|times| times.steps.get(index)).flatten().copied().collect();
         step.median_ms = percentile(all, 50) * 1e3;
     }
-    Ok(summarise(args, (Engine::Core, arch::detect().name()), Some(macs), &times, per_second, steps))
+    Ok(summarise(args, (Engine::Core, backend.name()), Some(macs), &times, per_second, steps))
 }
 
 #[cfg(feature = "tract")]
@@ -151,9 +178,8 @@ fn is_enough(args: &Args, runs: usize, start: Instant) -> bool {
     }
 }
 
-fn time_session(args: &Args, model: &Model<'_>) -> Result<Times> {
-    let mut arena = Aligned::zeroed(model.arena_size());
-    let mut session = Session::new(model, &mut arena)?;
+fn time_session(args: &Args, model: &Model<'static>, backend: AnyBackend) -> Result<Times> {
+    let mut session = backend::session(model, backend)?;
     let mut input = vec![0; session.input_mut().len()];
     if let Some(tensor) = model.input() {
         fill_input(model.self_test_seed().unwrap_or(1), tensor.shape, &mut input);

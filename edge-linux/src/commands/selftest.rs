@@ -10,11 +10,10 @@ use serde::Serialize;
 use tinception_core::arch::{self, AnyBackend, Backend};
 use tinception_core::model::{Checksum, Model, Step};
 use tinception_core::selftest::fill_input;
-use tinception_core::session::{Observer, Session, Values};
-use tinception_models::aligned::Aligned;
+use tinception_core::session::{Observer, Values};
 
 use crate::output::{MISMATCH, file_error, json};
-use crate::tin;
+use crate::{backend, tin};
 
 /// Arguments of `selftest`.
 #[derive(clap::Args, Debug)]
@@ -71,9 +70,8 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     Ok(if reports.iter().all(|report| report.equal) { ExitCode::SUCCESS } else { MISMATCH.into() })
 }
 
-fn test(model: &Model<'_>, seed: u32, backend: AnyBackend) -> Result<Report> {
-    let mut arena = Aligned::zeroed(model.arena_size());
-    let mut session = Session::with_backend(model, &mut arena, backend)?;
+fn test(model: &Model<'static>, seed: u32, backend: AnyBackend) -> Result<Report> {
+    let mut session = backend::session(model, backend)?;
     if let Some(input) = model.input() {
         fill_input(seed, input.shape, session.input_mut());
     }

@@ -4,13 +4,14 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use tinception_core::arch::AnyBackend;
 use tinception_core::image::quantize_pixels;
 use tinception_core::model::{Checksum, Model, Step};
 use tinception_core::session::{Observer, Session, Values};
-use tinception_models::aligned::Aligned;
 use tinception_models::preprocess::Preprocessing;
 
 use super::{Engine, Network, Scores, StepHash, Worker};
+use crate::backend;
 use crate::output::file_error;
 use crate::preprocess::Preprocessor;
 use crate::tin;
@@ -22,6 +23,7 @@ const ONE: f64 = 65_535.0;
 #[derive(Debug)]
 pub(crate) struct CoreNetwork {
     model: Model<'static>,
+    backend: AnyBackend,
     table: &'static [i8],
     preprocessor: Preprocessor,
 }
@@ -35,7 +37,7 @@ impl CoreNetwork {
             return Err(file_error(path, "the network takes no pictures; `tinception inspect` shows what it takes"));
         };
         let preprocessor = Preprocessor::new(Preprocessing::from_record(record), input.shape, path)?;
-        Ok(Self { model, table, preprocessor })
+        Ok(Self { model, backend: backend::chosen()?, table, preprocessor })
     }
 
     /// The model.
@@ -65,19 +67,23 @@ impl Network for CoreNetwork {
     }
 
     fn worker(&self) -> Box<dyn Worker + '_> {
-        Box::new(CoreWorker { network: self, arena: Aligned::zeroed(self.model.arena_size()) })
+        Box::new(CoreWorker { network: self, session: None })
     }
 }
 
 struct CoreWorker<'a> {
     network: &'a CoreNetwork,
-    arena: Aligned,
+    /// Made for the first picture.
+    session: Option<Session<'static, 'static>>,
 }
 
 impl CoreWorker<'_> {
     fn run(&mut self, pixels: &[u8], observer: &mut impl Observer) -> Result<Scores> {
-        let CoreNetwork { model, table, preprocessor } = self.network;
-        let mut session = Session::new(model, &mut self.arena)?;
+        let CoreNetwork { model, backend, table, preprocessor } = self.network;
+        let session = match &mut self.session {
+            Some(session) => session,
+            empty => empty.insert(backend::session(model, *backend)?),
+        };
         let input: &mut [u8] = bytemuck::cast_slice_mut(session.input_mut());
         input.copy_from_slice(pixels);
         quantize_pixels(input, preprocessor.settings.order, table)?;

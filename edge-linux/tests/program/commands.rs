@@ -1,6 +1,7 @@
 //! The commands on a small network: what they print, and that two ways to the same thing agree.
 
 use std::fs;
+use std::process::Command;
 
 use crate::common::{QUANTIZE, prepare, succeeds};
 use serde_json::Value;
@@ -52,6 +53,29 @@ fn everything_works_on_a_small_network() {
     for key in ["median_ms", "p95_ms", "macs_per_second"] {
         assert!(timed[key].as_f64().is_some_and(|value| value > 0.0), "{key}: {timed}");
     }
+    let all = json(&succeeds(folder, "bench --model {}/model.tin --backends --runs 1 --json"));
+    let names: Vec<_> = all.as_array().expect("a list").iter().map(|report| report["backend"].clone()).collect();
+    assert_eq!((names.first(), names.last()), (Some(&timed["backend"]), Some(&"scalar".into())), "{all}");
+    assert!(succeeds(folder, "bench --model {}/model.tin --backends --runs 1").contains("scalar"));
+}
+
+#[test]
+fn a_variable_chooses_the_backend() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    prepare(folder);
+    succeeds(folder, QUANTIZE);
+    let bench = |backend: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tinception"));
+        command.env("TINCEPTION_BACKEND", backend).args(["bench", "--runs", "1", "--json", "--model"]);
+        command.arg(folder.join("model.tin")).output().expect("the program starts")
+    };
+    let scalar = bench("scalar");
+    assert_eq!(json(&String::from_utf8_lossy(&scalar.stdout))["backend"], "scalar");
+    let wrong = bench("mmx");
+    let error = String::from_utf8_lossy(&wrong.stderr);
+    assert_eq!(wrong.status.code(), Some(2), "{error}");
+    assert!(error.contains("mmx") && error.contains("scalar"), "{error}");
 }
 
 #[test]

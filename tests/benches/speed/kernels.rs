@@ -1,8 +1,7 @@
-//! GoogLeNet's kinds of layers on every backend: time and multiply-accumulates (or elements) per second.
+//! GoogLeNet's kinds of layers on every backend and, with the feature `tract`, its convolutions in tract's float: time
+//! and multiply-accumulates (or elements) per second. tract's time holds the mean over the layer's output.
 
-use std::time::Duration;
-
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput};
 use tinception_core::arch::{Backend, available};
 use tinception_core::format::SCRATCH_LIMIT;
 use tinception_core::kernels::conv;
@@ -11,13 +10,13 @@ use tinception_core::kernels::{dense, pool};
 use tinception_core::quant::Output;
 use tinception_core::shape::{Padding, Shape, Window};
 use tinception_tests::cases::{ConvCase, Strided, Style, Values};
+use tinception_tests::googlenet::same;
 use tinception_tests::{rng, tables};
 
-const PLAIN: Output = Output { zero_point: -128, min: i8::MIN, max: i8::MAX };
+#[cfg(feature = "tract")]
+use crate::timing;
 
-fn same(kernel: u32, stride: u32) -> Window {
-    Window::square(kernel, stride).padded(Padding::same(kernel / 2))
-}
+const PLAIN: Output = Output { zero_point: -128, min: i8::MIN, max: i8::MAX };
 
 /// A tensor without gaps.
 fn tensor(shape: Shape) -> Strided {
@@ -26,7 +25,7 @@ fn tensor(shape: Shape) -> Strided {
     Strided { shape, stride: shape.channels as usize, first: 0, data }
 }
 
-fn convolutions(criterion: &mut Criterion) {
+pub(crate) fn convolutions(criterion: &mut Criterion) {
     // Szegedy et al. 2014, table 1: name, window, input, output channels.
     let layers = [
         ("stem 7x7/2", same(7, 2), Shape::new(224, 224, 3), 64),
@@ -50,11 +49,18 @@ fn convolutions(criterion: &mut Criterion) {
                     .iter(|| conv::run(backend, &case.conv(), input.pixels(), &mut output.pixels_mut(), &mut scratch));
             });
         }
+        #[cfg(feature = "tract")]
+        {
+            let mut net = tinception_tests::googlenet::Network::new(name, case.input);
+            let value = net.conv(name, net.input(), outputs, window);
+            let (graph, mean) = net.finish(value, 8);
+            timing::float::time_tract(&mut group, name, &graph, mean);
+        }
     }
     group.finish();
 }
 
-fn dense_layer(criterion: &mut Criterion) {
+pub(crate) fn dense_layer(criterion: &mut Criterion) {
     let mut rng = rng(3);
     let style = Style::Natural { spread: 1e6 };
     let input = Shape::new(1, 1, 1024);
@@ -70,7 +76,7 @@ fn dense_layer(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn pools_and_lrn(criterion: &mut Criterion) {
+pub(crate) fn pools_and_lrn(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("elementwise");
     let ceil = Window::square(3, 2).padded(Padding { bottom: 1, right: 1, ..Padding::NONE });
     for (name, window, shape) in
@@ -97,14 +103,3 @@ fn pools_and_lrn(criterion: &mut Criterion) {
     }
     group.finish();
 }
-
-fn short() -> Criterion {
-    Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(800))
-        .configure_from_args()
-}
-
-criterion_group! { name = kernels; config = short(); targets = convolutions, dense_layer, pools_and_lrn }
-criterion_main!(kernels);
