@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{bench, classify, compare, eval, inspect, quantize, selftest};
+use crate::commands::{bench, classify, compare, eval, fetch, import, inspect, quantize, selftest, zoo};
 
 /// Classifies pictures with convolutional networks: int8 (.tin) with the same bits on every processor, float (.onnx)
 /// for comparison, and compiles the one into the other.
@@ -26,6 +26,8 @@ pub(crate) struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Build a float network (.onnx) from a file of weights: PyTorch, safetensors, Caffe
+    Import(import::Args),
     /// Compile a float network (.onnx) into an int8 one (.tin)
     Quantize(quantize::Args),
     /// Say what is on pictures
@@ -40,4 +42,8 @@ pub(crate) enum Command {
     Selftest(selftest::Args),
     /// Time a network, whole and per step
     Bench(bench::Args),
+    /// List public weights
+    Zoo(zoo::Args),
+    /// Fetch public weights, verified
+    Fetch(fetch::Args),
 }

@@ -32,9 +32,14 @@ pub(crate) fn json(out: &mut dyn Write, value: &impl Serialize) -> Result<()> {
     Ok(())
 }
 
+/// Whether somebody watches stderr.
+pub(crate) fn shows_progress() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// A progress bar on stderr for `length` pieces of work, shown only on a terminal and unless `quiet`.
 pub(crate) fn progress(length: usize, what: &'static str, quiet: bool) -> ProgressBar {
-    if quiet || !io::stderr().is_terminal() {
+    if quiet || !shows_progress() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
@@ -77,6 +82,15 @@ fn temporary_beside(path: &Path) -> Result<tempfile::NamedTempFile> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder).with_context(|| cannot_write(path))
+}
+
+/// SHA-256 of a file, in hexadecimal digits.
+#[cfg(feature = "tract")]
+pub(crate) fn sha256(path: &Path) -> Result<String> {
+    use sha2::{Digest, Sha256};
+
+    let bytes = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// How a table's column stands.

@@ -22,16 +22,16 @@ pub(crate) struct PreprocessArgs {
     #[arg(long, value_enum)]
     order: Option<Order>,
     /// Subtracted from pixel values of 0 to 255: one number, or one for each channel in the network's order
-    #[arg(long, value_name = "A,B,C", allow_hyphen_values = true, value_parser = triple)]
+    #[arg(long, value_name = "A,B,C", allow_hyphen_values = true, value_parser = preprocess::numbers)]
     mean: Option<[f32; 3]>,
     /// Divides what is left, on the scale of 0 to 255 (torchvision's 0.229 is 58.395)
-    #[arg(long, value_name = "A,B,C", value_parser = triple, conflicts_with = "scale")]
+    #[arg(long, value_name = "A,B,C", value_parser = preprocess::numbers, conflicts_with = "scale")]
     std: Option<[f32; 3]>,
     /// Multiplies what is left: an alternative to --std
-    #[arg(long, value_name = "A,B,C", allow_hyphen_values = true, value_parser = triple)]
+    #[arg(long, value_name = "A,B,C", allow_hyphen_values = true, value_parser = preprocess::numbers)]
     scale: Option<[f32; 3]>,
     /// shorter:N (shorter side to N pixels, then the centre), stretch, or central:N (central N thousandths, stretched)
-    #[arg(long, value_name = "HOW", value_parser = resize)]
+    #[arg(long, value_name = "HOW", value_parser = preprocess::resize)]
     resize: Option<Resize>,
 }
 
@@ -54,24 +54,36 @@ impl PreprocessArgs {
         preset.is_none() && fields
     }
 
-    /// The preprocessing they describe for the network in `model`.
+    /// The preprocessing they describe for the network in `model`, over what that file says itself.
     ///
     /// # Errors
-    /// Nothing is given, or a standard deviation that is not on the scale of 0 to 255.
+    /// Neither they nor the file say anything, or a standard deviation is not on the scale of 0 to 255.
     pub(crate) fn resolve(&self, model: &Path) -> Result<Preprocessing> {
-        if self.is_empty() {
+        let stated = if self.preset.is_none() { stated(model)? } else { None };
+        if self.is_empty() && stated.is_none() {
             return Err(file_error(
                 model,
                 format_args!(
-                    "an .onnx file does not say how pictures become its input; give --preset ({}), or --order, --mean, \
-                     --std and --resize",
+                    "does not say how pictures become its input; give --preset ({}), or --order, --mean, --std and \
+                     --resize",
                     preprocess::names().join(", ")
                 ),
             ));
         }
-        let mut chosen = match &self.preset {
-            Some(name) => Preprocessing::preset(name).ok_or_else(|| anyhow!("there is no preset {name}"))?,
-            None => Preprocessing { order: ColourOrder::Rgb, resize: Resize::Stretch, mean: [0.0; 3], scale: [1.0; 3] },
+        self.over(stated)
+    }
+
+    /// The preprocessing they describe, a preset or else `base` where they leave a field out.
+    ///
+    /// # Errors
+    /// A standard deviation that is not on the scale of 0 to 255.
+    pub(crate) fn over(&self, base: Option<Preprocessing>) -> Result<Preprocessing> {
+        let mut chosen = match (&self.preset, base) {
+            (Some(name), _) => Preprocessing::preset(name).ok_or_else(|| anyhow!("there is no preset {name}"))?,
+            (None, Some(base)) => base,
+            (None, None) => {
+                Preprocessing { order: ColourOrder::Rgb, resize: Resize::Stretch, mean: [0.0; 3], scale: [1.0; 3] }
+            }
         };
         if let Some(order) = self.order {
             chosen.order = match order {
@@ -89,69 +101,32 @@ impl PreprocessArgs {
         chosen.mean = self.mean.unwrap_or(chosen.mean);
         chosen.scale = self.scale.unwrap_or(chosen.scale);
         chosen.resize = self.resize.unwrap_or(chosen.resize);
-        if chosen.order == ColourOrder::Grey {
-            for unused in chosen.mean.iter_mut().skip(1).chain(chosen.scale.iter_mut().skip(1)) {
-                *unused = 0.0;
-            }
-        }
+        chosen.clear_unused();
         Ok(chosen)
     }
 
-    /// The preset's name, for provenance; `custom` where fields were given.
+    /// The preset's name, for provenance; `custom` where fields were given, `stated` where the file's own was taken.
     #[cfg(feature = "tract")]
     pub(crate) fn name(&self) -> &str {
         let alone = Self { preset: self.preset.clone(), ..Self::default() };
         match &self.preset {
             Some(name) if format!("{alone:?}") == format!("{self:?}") => name,
+            None if self.is_empty() => "stated",
             _ => "custom",
         }
     }
 }
 
-fn triple(text: &str) -> Result<[f32; 3], String> {
-    let numbers: Vec<f32> =
-        text.split(',').map(|number| number.trim().parse()).collect::<Result<_, _>>().map_err(|_| "not a number")?;
-    if numbers.iter().any(|number| !number.is_finite()) {
-        return Err("not a finite number".into());
-    }
-    match numbers[..] {
-        [all] => Ok([all; 3]),
-        [a, b, c] => Ok([a, b, c]),
-        _ => Err("give one number or three, separated by commas".into()),
-    }
+/// What an .onnx file itself says about its preprocessing.
+#[cfg(feature = "tract")]
+fn stated(model: &Path) -> Result<Option<Preprocessing>> {
+    Ok(tinception_models::onnx::Metadata::read(model)?.preprocessing)
 }
 
-fn resize(text: &str) -> Result<Resize, String> {
-    let number = |text: &str| text.parse::<u16>().ok().filter(|number| *number > 0);
-    match text.split_once(':') {
-        None if text == "stretch" => Some(Resize::Stretch),
-        Some(("shorter", side)) => number(side).map(Resize::ShorterSide),
-        Some(("central", thousandths)) => number(thousandths).filter(|part| *part <= 1000).map(Resize::CentralCrop),
-        _ => None,
-    }
-    .ok_or_else(|| "give shorter:N, stretch or central:N (N up to 1000), as in shorter:256".into())
-}
-
-/// A preprocessing as the command line would spell it.
-pub(crate) fn describe(preprocessing: &Preprocessing) -> [(&'static str, String); 4] {
-    let channels = preprocessing.order.channels().count();
-    let numbers = |numbers: [f32; 3]| numbers.iter().take(channels).map(f32::to_string).collect::<Vec<_>>().join(",");
-    let order = match preprocessing.order {
-        ColourOrder::Rgb => "rgb",
-        ColourOrder::Bgr => "bgr",
-        ColourOrder::Grey => "grey",
-    };
-    let resize = match preprocessing.resize {
-        Resize::ShorterSide(side) => format!("shorter:{side}"),
-        Resize::Stretch => "stretch".into(),
-        Resize::CentralCrop(thousandths) => format!("central:{thousandths}"),
-    };
-    [
-        ("order", order.into()),
-        ("mean", numbers(preprocessing.mean)),
-        ("scale", numbers(preprocessing.scale)),
-        ("resize", resize),
-    ]
+/// Without tract no .onnx file can be read.
+#[cfg(not(feature = "tract"))]
+fn stated(_: &Path) -> Result<Option<Preprocessing>> {
+    Ok(None)
 }
 
 /// A preprocessing with the size of the network's input.
@@ -209,10 +184,6 @@ impl Preprocessor {
 mod tests {
     use super::*;
 
-    fn model() -> &'static Path {
-        Path::new("net.onnx")
-    }
-
     #[test]
     fn fields_change_a_preset() {
         let args = PreprocessArgs {
@@ -221,7 +192,7 @@ mod tests {
             resize: Some(Resize::Stretch),
             ..PreprocessArgs::default()
         };
-        let settings = args.resolve(model()).unwrap();
+        let settings = args.over(None).unwrap();
         assert_eq!(settings.order, ColourOrder::Bgr);
         assert_eq!(settings.mean, [104.0, 117.0, 123.0]);
         assert_eq!(settings.scale, [0.5; 3]);
@@ -229,23 +200,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_on_the_wrong_scale_is_said() {
-        let nothing = PreprocessArgs::default().resolve(model()).unwrap_err().to_string();
-        assert!(nothing.starts_with("net.onnx: ") && nothing.contains("--preset"), "{nothing}");
-        let unit = PreprocessArgs { std: Some([0.229, 0.224, 0.225]), ..PreprocessArgs::default() };
-        assert!(unit.resolve(model()).unwrap_err().to_string().contains("multiply mean and standard deviation by 255"));
+    fn what_a_network_says_is_taken_where_nothing_else_is_given() {
+        let base = Preprocessing::preset("caffe-imagenet").unwrap();
+        assert_eq!(PreprocessArgs::default().over(Some(base)).unwrap(), base);
+        let args = PreprocessArgs { order: Some(Order::Rgb), ..PreprocessArgs::default() };
+        assert_eq!(args.over(Some(base)).unwrap(), Preprocessing { order: ColourOrder::Rgb, ..base });
     }
 
     #[test]
-    fn the_command_line_spells_numbers_and_resizes() {
-        assert_eq!(triple("127.5"), Ok([127.5; 3]));
-        assert_eq!(triple("-1, 2,3e1"), Ok([-1.0, 2.0, 30.0]));
-        assert!(triple("1,2").is_err() && triple("1,x,2").is_err() && triple("inf").is_err());
-        assert_eq!(resize("shorter:256"), Ok(Resize::ShorterSide(256)));
-        assert_eq!(resize("central:875"), Ok(Resize::CentralCrop(875)));
-        assert_eq!(resize("stretch"), Ok(Resize::Stretch));
-        for wrong in ["shorter", "shorter:0", "central:1001", "stretch:3", "256", "shorter:70000"] {
-            assert!(resize(wrong).is_err(), "{wrong}");
-        }
+    fn what_is_on_the_wrong_scale_is_said() {
+        let unit = PreprocessArgs { std: Some([0.229, 0.224, 0.225]), ..PreprocessArgs::default() };
+        assert!(unit.over(None).unwrap_err().to_string().contains("multiply mean and standard deviation by 255"));
     }
 }

@@ -14,6 +14,7 @@ fn onnx_files_ask_for_a_program_with_tract() {
         "eval --model MODEL --images x --preset caffe-imagenet",
         "compare MODEL y.tin --images x",
         "bench --model MODEL",
+        "import x.pth --arch nano -o MODEL",
     ] {
         let arguments =
             arguments.split(' ').map(|word| if word == "MODEL" { model.as_os_str() } else { word.as_ref() });

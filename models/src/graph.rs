@@ -254,3 +254,51 @@ impl Index<ValueId> for Graph {
         &self.values[id.0]
     }
 }
+
+/// For each element of a picture in NHWC order, its index in NCHW order.
+#[cfg(feature = "weights")]
+pub(crate) fn nhwc_order(shape: Shape) -> impl Iterator<Item = usize> + Clone {
+    let (pixels, channels) = (shape.pixels() as usize, shape.channels as usize);
+    (0..pixels).flat_map(move |pixel| (0..channels).map(move |channel| channel * pixels + pixel))
+}
+
+/// Rows that the last window of a ceil-mode pool hangs over the padded input. A window that would start behind the
+/// input and the padding in front of it is left out (PyTorch's `pooling_output_shape`, ONNX since operator set 19).
+#[cfg(feature = "weights")]
+pub(crate) fn overhang(size: u32, before: u32, after: u32, kernel: u32, stride: u32) -> u32 {
+    let padded = u64::from(size) + u64::from(before) + u64::from(after);
+    let Some(room) = padded.checked_sub(u64::from(kernel)) else {
+        return 0;
+    };
+    let stride = u64::from(stride);
+    let start = room.div_ceil(stride) * stride;
+    if start >= u64::from(size) + u64::from(before) {
+        return 0;
+    }
+    (start + u64::from(kernel) - padded) as u32
+}
+
+#[cfg(all(test, feature = "weights"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nhwc_order_finds_each_element_in_nchw_data() {
+        // A 1 x 2 picture of 3 channels; NCHW data is [c0p0, c0p1, c1p0, c1p1, c2p0, c2p1].
+        let order: Vec<usize> = nhwc_order(Shape::new(1, 2, 3)).collect();
+        assert_eq!(order, [0, 2, 4, 1, 3, 5]);
+    }
+
+    #[test]
+    fn ceil_mode_adds_the_rows_that_pytorch_adds() {
+        // torch.nn.MaxPool2d(3, 2, ceil_mode=True): 112 -> 56, one row over; 113 -> 56, none.
+        assert_eq!(overhang(112, 0, 0, 3, 2), 1);
+        assert_eq!(overhang(113, 0, 0, 3, 2), 0);
+        // MaxPool2d(2, 2, padding=1, ceil_mode=True) over 4: the third window starts at 4 - 1 = 3, inside.
+        assert_eq!(overhang(4, 1, 1, 2, 2), 0);
+        // Over 3: windows start at -1 and 1; a third would start at 3, behind the input: left out.
+        assert_eq!(overhang(3, 1, 1, 2, 2), 0);
+        // MaxPool2d(1, 2, ceil_mode=True) over 2: a second window would start at 2, behind the input: left out.
+        assert_eq!(overhang(2, 0, 0, 1, 2), 0);
+    }
+}

@@ -1,10 +1,12 @@
 //! The compiler of tinception: it turns a float network into a `.tin` file for `tinception-core`.
 //!
-//! [`graph`] is the network between all steps. [`onnx`] makes one from an ONNX file, [`passes`] bring it into the form
+//! [`graph`] is the network between all steps. [`onnx`] makes one from an ONNX file, [`nets`] from a file of named
+//! [`weights`], [`passes`] bring it into the form
 //! the quantiser wants, [`float`] runs it as it was trained. [`calibrate`] watches it on pictures, [`preprocess`] says
 //! how those come in. [`compile`] does the rest: [`quantize`] finds integers, [`program`] puts them into steps,
-//! [`fuse`] links those that run together, [`plan`] gives every tensor its place in memory, [`emit`] writes the file. [`compare`] shows what int8 cost, layer by layer.
-//! ONNX, the float engine and what runs it need the feature `tract`.
+//! [`fuse`] links those that run together, [`plan`] gives every tensor its place in memory, [`emit`] writes the file.
+//! [`compare`] shows what int8 cost, layer by layer. ONNX, the float engine and what runs it need the feature `tract`; files
+//! of weights need `weights`, which is part of it; [`zoo`] needs the feature of its name.
 
 pub mod aligned;
 pub mod calibrate;
@@ -16,6 +18,8 @@ pub mod emit;
 pub mod float;
 pub mod fuse;
 pub mod graph;
+#[cfg(feature = "weights")]
+pub mod nets;
 #[cfg(feature = "tract")]
 pub mod onnx;
 pub mod passes;
@@ -23,3 +27,7 @@ pub mod plan;
 pub mod preprocess;
 pub mod program;
 pub mod quantize;
+#[cfg(feature = "weights")]
+pub mod weights;
+#[cfg(feature = "zoo")]
+pub mod zoo;

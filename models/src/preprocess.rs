@@ -1,5 +1,8 @@
 //! How a picture becomes the network's input, for the float engine and as the int8 table of a file.
 
+use std::fmt;
+use std::str::FromStr;
+
 use tinception_core::format::preprocess::{Preprocess, TABLE_ENTRIES};
 use tinception_core::image::{ColourOrder, Resize};
 use tinception_core::quant::QuantParams;
@@ -20,13 +23,7 @@ pub struct Preprocessing {
     pub scale: [f32; 3],
 }
 
-/// BVLC's ImageNet models (Caffe's `classify.py` with the mean of each channel).
-const CAFFE: Preprocessing = Preprocessing {
-    order: ColourOrder::Bgr,
-    resize: Resize::ShorterSide(256),
-    mean: [104.0, 117.0, 123.0],
-    scale: [1.0; 3],
-};
+const CAFFE: Preprocessing = Preprocessing::CAFFE_IMAGENET;
 
 /// torchvision's `ImageClassification` transform: resize 256, centre crop, ImageNet's mean and standard deviation.
 const TORCHVISION: Preprocessing = Preprocessing {
@@ -54,6 +51,14 @@ pub fn names() -> [&'static str; 3] {
 }
 
 impl Preprocessing {
+    /// BVLC's ImageNet models (Caffe's `classify.py` with the mean of each channel).
+    pub const CAFFE_IMAGENET: Self = Self {
+        order: ColourOrder::Bgr,
+        resize: Resize::ShorterSide(256),
+        mean: [104.0, 117.0, 123.0],
+        scale: [1.0; 3],
+    };
+
     /// The preset of this name; see [`names`].
     #[must_use]
     pub fn preset(name: &str) -> Option<Self> {
@@ -76,6 +81,33 @@ impl Preprocessing {
     #[must_use]
     pub fn channels(&self) -> usize {
         self.order.channels().count()
+    }
+
+    /// Its fields as text: order, mean, scale and resize.
+    #[must_use]
+    pub fn fields(&self) -> [(&'static str, String); 4] {
+        let channels = self.channels();
+        let numbers =
+            |numbers: [f32; 3]| numbers.iter().take(channels).map(f32::to_string).collect::<Vec<_>>().join(",");
+        let order = match self.order {
+            ColourOrder::Rgb => "rgb",
+            ColourOrder::Bgr => "bgr",
+            ColourOrder::Grey => "grey",
+        };
+        let resize = match self.resize {
+            Resize::ShorterSide(side) => format!("shorter:{side}"),
+            Resize::Stretch => "stretch".into(),
+            Resize::CentralCrop(thousandths) => format!("central:{thousandths}"),
+        };
+        [("order", order.into()), ("mean", numbers(self.mean)), ("scale", numbers(self.scale)), ("resize", resize)]
+    }
+
+    /// Makes mean and scale of channels that the colour order doesn't have zero.
+    pub fn clear_unused(&mut self) {
+        let channels = self.channels();
+        for unused in self.mean.iter_mut().skip(channels).chain(self.scale.iter_mut().skip(channels)) {
+            *unused = 0.0;
+        }
     }
 
     /// The network's float input, NHWC, from resampled pixels: RGB, or luma for a grey network, row by row
@@ -118,6 +150,75 @@ impl Preprocessing {
             })
             .collect()
     }
+}
+
+/// `order=rgb mean=104,117,123 scale=1,1,1 resize=shorter:256`, the fields in the network's order of channels.
+impl fmt::Display for Preprocessing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = self.fields();
+        let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        f.write_str(&fields.join(" "))
+    }
+}
+
+impl FromStr for Preprocessing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (mut order, mut mean, mut scale, mut how) = (None, None, None, None);
+        for field in text.split_whitespace() {
+            match field.split_once('=') {
+                Some(("order", value)) => {
+                    let known = [("rgb", ColourOrder::Rgb), ("bgr", ColourOrder::Bgr), ("grey", ColourOrder::Grey)];
+                    order = known.iter().find(|(name, _)| *name == value).map(|(_, order)| *order);
+                }
+                Some(("mean", value)) => mean = Some(numbers(value)?),
+                Some(("scale", value)) => scale = Some(numbers(value)?),
+                Some(("resize", value)) => how = Some(resize(value)?),
+                _ => return Err(format!("'{field}' is no field of a preprocessing")),
+            }
+        }
+        match (order, mean, scale, how) {
+            (Some(order), Some(mean), Some(scale), Some(resize)) => {
+                let mut read = Self { order, resize, mean, scale };
+                read.clear_unused();
+                Ok(read)
+            }
+            _ => Err("it must have order, mean, scale and resize".into()),
+        }
+    }
+}
+
+/// One number for all channels, or three separated by commas.
+///
+/// # Errors
+/// Says what is wrong with them.
+pub fn numbers(text: &str) -> Result<[f32; 3], String> {
+    let numbers: Vec<f32> =
+        text.split(',').map(|number| number.trim().parse()).collect::<Result<_, _>>().map_err(|_| "not a number")?;
+    if numbers.iter().any(|number| !number.is_finite()) {
+        return Err("not a finite number".into());
+    }
+    match numbers[..] {
+        [all] => Ok([all; 3]),
+        [a, b, c] => Ok([a, b, c]),
+        _ => Err("give one number or three, separated by commas".into()),
+    }
+}
+
+/// `shorter:N`, `stretch` or `central:N`.
+///
+/// # Errors
+/// Says what would be understood.
+pub fn resize(text: &str) -> Result<Resize, String> {
+    let number = |text: &str| text.parse::<u16>().ok().filter(|number| *number > 0);
+    match text.split_once(':') {
+        None if text == "stretch" => Some(Resize::Stretch),
+        Some(("shorter", side)) => number(side).map(Resize::ShorterSide),
+        Some(("central", thousandths)) => number(thousandths).filter(|part| *part <= 1000).map(Resize::CentralCrop),
+        _ => None,
+    }
+    .ok_or_else(|| "give shorter:N, stretch or central:N (N up to 1000), as in shorter:256".into())
 }
 
 fn normalised(normalise: impl Fn(usize, u8) -> f32, [first, second, third]: [u8; 3]) -> [f32; 3] {
@@ -165,6 +266,34 @@ mod tests {
             let real = x * affine.scale[index % 3] + affine.shift[index % 3];
             let expected = ((real / quant.scale).round() as i32 - 7).clamp(-128, 127);
             assert!((i32::from(*quantised) - expected).abs() <= i32::from((real / quant.scale).fract().abs() == 0.5));
+        }
+    }
+
+    #[test]
+    fn text_says_it_all() {
+        for name in names() {
+            let preset = Preprocessing::preset(name).unwrap();
+            assert_eq!(preset.to_string().parse(), Ok(preset), "{preset}");
+        }
+        assert_eq!(CAFFE.to_string(), "order=bgr mean=104,117,123 scale=1,1,1 resize=shorter:256");
+        let grey: Preprocessing = "order=grey mean=8 scale=0.5 resize=central:875".parse().unwrap();
+        assert_eq!((grey.mean, grey.scale), ([8.0, 0.0, 0.0], [0.5, 0.0, 0.0]));
+        assert_eq!(grey.to_string().parse(), Ok(grey));
+        let parse = |text: &str| text.parse::<Preprocessing>().unwrap_err();
+        assert!(parse("order=rgb mean=1").contains("must have"));
+        assert!(parse("colour=rgb").contains("'colour=rgb' is no field"));
+    }
+
+    #[test]
+    fn numbers_and_resizes_are_spelt() {
+        assert_eq!(numbers("127.5"), Ok([127.5; 3]));
+        assert_eq!(numbers("-1, 2,3e1"), Ok([-1.0, 2.0, 30.0]));
+        assert!(numbers("1,2").is_err() && numbers("1,x,2").is_err() && numbers("inf").is_err());
+        assert_eq!(resize("shorter:256"), Ok(Resize::ShorterSide(256)));
+        assert_eq!(resize("central:875"), Ok(Resize::CentralCrop(875)));
+        assert_eq!(resize("stretch"), Ok(Resize::Stretch));
+        for wrong in ["shorter", "shorter:0", "central:1001", "stretch:3", "256", "shorter:70000"] {
+            assert!(resize(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -71,7 +71,9 @@ def to_onnx(network: nn.Module, spec: Spec, path: Path, opset: int = 13, fold: b
     model = onnx.load(path)
     inline_identities(model)
     model.graph.name = spec.net
-    onnx.helper.set_model_props(model, {"labels": "\n".join(spec.labels), "input": "RGB, 0 to 255"})
+    preprocessing = f"order=rgb mean=0,0,0 scale=1,1,1 resize=shorter:{spec.size}"
+    properties = {"labels": "\n".join(spec.labels), "input": "RGB, 0 to 255", "preprocessing": preprocessing}
+    onnx.helper.set_model_props(model, properties)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
 

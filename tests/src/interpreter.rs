@@ -99,3 +99,27 @@ pub fn self_test_hashes(model: &Model<'_>, seed: u32) -> Vec<u32> {
     };
     run(model, &input).into_iter().map(hash).collect()
 }
+
+/// What a step makes of real inputs of its own, in the integers of its output and NHWC order, whatever the steps before
+/// it would have made.
+///
+/// # Panics
+/// If an input's length is not the step's.
+#[must_use]
+pub fn step_alone(model: &Model<'_>, step: &Step<'_>, inputs: &[&[f32]]) -> Vec<i32> {
+    let mut arena = vec![0; model.activation_size()];
+    for (tensor, values) in std::iter::once(&step.input).chain(&step.second_input).zip(inputs) {
+        assert_eq!(values.len() as u64, tensor.shape.elements());
+        let quantised: Vec<u8> = values
+            .iter()
+            .map(|value| tinception_models::quantize::quantize(f64::from(*value), tensor.quant) as u8)
+            .collect();
+        scatter(tensor, &mut arena, &quantised);
+    }
+    let output = output_of(step, &arena);
+    match step.output.data_type {
+        DataType::Int8 => output.into_iter().map(|value| i32::from(value as i8)).collect(),
+        DataType::UInt16 => output.as_chunks().0.iter().map(|bytes| i32::from(u16::from_le_bytes(*bytes))).collect(),
+        DataType::Int32 => to_i32(&output),
+    }
+}

@@ -9,6 +9,8 @@ pub mod builder;
 pub mod cases;
 pub mod every_operator;
 pub mod executors;
+#[cfg(feature = "tract")]
+pub mod generated;
 pub mod googlenet;
 pub mod interpreter;
 pub mod linked;

@@ -13,7 +13,7 @@ use tinception_models::preprocess::Preprocessing;
 use crate::memory::{Buffer, buffers};
 use crate::output::{Align, grouped, json, table, write_file};
 use crate::plot::{self, Span};
-use crate::{preprocess, tin};
+use crate::tin;
 
 /// Arguments of `inspect`.
 #[derive(clap::Args, Debug)]
@@ -130,7 +130,7 @@ fn report(args: &Args, model: &Model<'_>, buffers: &[Buffer]) -> Report {
         let (key, value) = line.split_once(": ").unwrap_or((line, ""));
         (key.to_owned(), value.to_owned())
     });
-    let preprocessing = model.preprocess().map(|record| preprocess::describe(&Preprocessing::from_record(record)));
+    let preprocessing = model.preprocess().map(|record| Preprocessing::from_record(record).fields());
     Report {
         file: args.file.display().to_string(),
         version: format!("{major}.{minor}"),

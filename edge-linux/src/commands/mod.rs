@@ -4,9 +4,12 @@ pub(crate) mod bench;
 pub(crate) mod classify;
 pub(crate) mod compare;
 pub(crate) mod eval;
+pub(crate) mod fetch;
+pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod quantize;
 pub(crate) mod selftest;
+pub(crate) mod zoo;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -18,6 +21,7 @@ use crate::cli::Command;
 /// Runs a command. What it prints goes to `out`.
 pub(crate) fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode> {
     match command {
+        Command::Import(args) => import::run(args, out),
         Command::Quantize(args) => quantize::run(args, out),
         Command::Classify(args) => classify::run(args, out),
         Command::Eval(args) => eval::run(args, out),
@@ -25,5 +29,16 @@ pub(crate) fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode> {
         Command::Inspect(args) => inspect::run(args, out),
         Command::Selftest(args) => selftest::run(args, out),
         Command::Bench(args) => bench::run(args, out),
+        Command::Zoo(args) => zoo::run(args, out),
+        Command::Fetch(args) => fetch::run(args, out),
     }
+}
+
+/// Refuses: this program cannot fetch anything.
+#[cfg(not(feature = "zoo"))]
+fn require_zoo() -> Result<()> {
+    anyhow::bail!(
+        "this tinception was built without its list of public weights; build it with `cargo build -p tinception \
+         --features zoo`"
+    )
 }

@@ -98,12 +98,10 @@ pub(crate) fn run(args: &Args, _: &mut dyn Write) -> Result<ExitCode> {
 
 #[cfg(feature = "tract")]
 mod compile {
-    use std::fs;
     use std::path::Path;
 
     use anyhow::Context;
     use serde::Serialize;
-    use sha2::{Digest, Sha256};
     use tinception_core::model::Model;
     use tinception_core::shape::Shape;
     use tinception_models::aligned::Aligned;
@@ -112,12 +110,13 @@ mod compile {
     use tinception_models::compile::{Compiled, Labels as ClassNames, Options, Report, StepReport, compile};
     use tinception_models::fuse::Fusions;
     use tinception_models::graph::Graph;
+    use tinception_models::onnx::Metadata;
 
     use super::*;
     use crate::engine;
     use crate::files;
     use crate::labels::Labels;
-    use crate::output::{Align, check_writable, file_error, grouped, json, progress, table, write_file};
+    use crate::output::{Align, check_writable, file_error, grouped, json, progress, sha256, table, write_file};
     use crate::preprocess::Preprocessor;
 
     /// So many calibration pictures show which layers lose most.
@@ -155,18 +154,21 @@ mod compile {
     pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
         check_writable(&args.output)?;
         let settings = args.preprocess.resolve(&args.model)?;
-        let labels = args.labels.as_deref().map(Labels::read).transpose()?;
+        let metadata = Metadata::read(&args.model)?;
+        let labels = match &args.labels {
+            Some(path) => Some(Labels::read(path)?),
+            None => Some(Labels::new(metadata.labels.iter().map(String::as_str))).filter(|labels| !labels.is_empty()),
+        };
+        let labels_file = args.labels.as_ref().unwrap_or(&args.model);
         let pictures = files::pictures(&args.calibration)?;
         let graph = engine::graph(&args.model)?;
-        if let (Some(labels), Some(path)) = (&labels, &args.labels) {
-            check_classes(labels, path, &graph)?;
+        if let Some(labels) = &labels {
+            check_classes(labels, labels_file, &graph)?;
         }
         let preprocessor = Preprocessor::new(settings, graph.shape(graph.input), &args.model)?;
         let calibration = calibrate(args, &graph, &preprocessor, &pictures)?;
-        let names = labels.map(|labels| {
-            let file = args.labels.as_deref().unwrap_or(Path::new("")).display().to_string();
-            ClassNames { file, lines: labels.lines().to_vec() }
-        });
+        let names =
+            labels.map(|labels| ClassNames { file: labels_file.display().to_string(), lines: labels.lines().to_vec() });
         let options = Options {
             method: match args.method {
                 Method::MinMax => Range::MinMax,
@@ -177,7 +179,7 @@ mod compile {
             fusions: fusions(&args.no_fuse),
             preprocessing: Some(settings),
             labels: names,
-            provenance: provenance(args)?,
+            provenance: provenance(args, &metadata)?,
         };
         let in_file = || args.model.display().to_string();
         let Compiled { bytes, report } = compile(&graph, &calibration, &options).with_context(in_file)?;
@@ -228,14 +230,16 @@ mod compile {
     }
 
     /// Where the network comes from. Of the source only the file's name is kept: where it lies is nobody's business.
-    fn provenance(args: &Args) -> Result<Vec<(String, String)>> {
-        let source = fs::read(&args.model).with_context(|| format!("{}: cannot be read", args.model.display()))?;
-        let hash: String = Sha256::digest(&source).iter().map(|byte| format!("{byte:02x}")).collect();
+    fn provenance(args: &Args, metadata: &Metadata) -> Result<Vec<(String, String)>> {
+        let hash = sha256(&args.model)?;
         let name = args.model.file_name().unwrap_or(args.model.as_os_str()).to_string_lossy().into_owned();
-        let licence = args.licence.clone().unwrap_or_else(|| "not stated".into());
+        let licence = args.licence.as_deref().or(metadata.get("licence")).unwrap_or("not stated").to_owned();
         let preset = args.preprocess.name().to_owned();
         let lines = [("source", name), ("source-sha256", hash), ("licence", licence), ("preset", preset)];
-        Ok(lines.map(|(key, value)| (key.to_owned(), value)).into())
+        // `import` says in the file from which weights it made it.
+        let imported = ["architecture", "weights", "weights-sha256"];
+        let imported = imported.iter().filter_map(|key| Some((*key, metadata.get(key)?.to_owned())));
+        Ok(lines.into_iter().chain(imported).map(|(key, value)| (key.to_owned(), value)).collect())
     }
 
     fn compare(

@@ -17,6 +17,7 @@ use crate::preprocess::Preprocessor;
 pub(crate) struct TractNetwork {
     engine: FloatEngine,
     preprocessor: Preprocessor,
+    labels: Vec<String>,
     file: String,
 }
 
@@ -28,7 +29,8 @@ impl TractNetwork {
         }
         let engine = FloatEngine::from_onnx(path)?;
         let preprocessor = Preprocessor::new(settings, engine.input_shape(), path)?;
-        Ok(Self { engine, preprocessor, file: path.display().to_string() })
+        let labels = onnx::Metadata::read(path)?.labels;
+        Ok(Self { engine, preprocessor, labels, file: path.display().to_string() })
     }
 }
 
@@ -42,7 +44,7 @@ impl Network for TractNetwork {
     }
 
     fn labels(&self) -> Vec<&str> {
-        Vec::new()
+        self.labels.iter().map(String::as_str).collect()
     }
 
     fn input_bytes(&self, pixels: &[u8]) -> Result<Vec<u8>> {
@@ -66,7 +68,7 @@ struct TractWorker<'a>(&'a TractNetwork);
 
 impl Worker for TractWorker<'_> {
     fn classify(&mut self, pixels: &[u8]) -> Result<Scores> {
-        let TractNetwork { engine, preprocessor, file } = self.0;
+        let TractNetwork { engine, preprocessor, file, .. } = self.0;
         let outputs = engine.run(&preprocessor.settings.to_float(pixels))?;
         let values: Vec<f64> = outputs
             .first()

@@ -36,7 +36,7 @@ pub(crate) fn is_refused(folder: &Path, args: &str, words: &[&str]) {
 }
 
 /// A number between -1 and 1 for each index, the same on every machine.
-fn number(index: usize) -> f32 {
+pub(crate) fn number(index: usize) -> f32 {
     let mixed = (index as u32).wrapping_mul(2_654_435_761) >> 8;
     mixed as f32 / (1 << 23) as f32 - 1.0
 }

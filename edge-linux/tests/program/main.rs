@@ -6,3 +6,4 @@ mod commands;
 mod common;
 mod exit_codes;
 mod googlenet;
+mod import;

@@ -7,7 +7,7 @@ use super::error::ImportError;
 use super::importer::{Entry, Importer};
 use super::layout::{Layout, Tensor};
 use super::node::NodeView;
-use crate::graph::{Affine, Clamp, Conv, Op};
+use crate::graph::{Affine, Clamp, Conv, Op, overhang};
 
 pub(super) fn conv<'a>(importer: &mut Importer<'a>, node: NodeView<'a>) -> Result<Entry, ImportError> {
     let (input, shape) = importer.nchw(node, 0)?;
@@ -121,21 +121,6 @@ pub(super) fn window(
         padding.right += overhang(shape.width, written.left, written.right, kernel_width, stride_width);
     }
     Ok(FileWindow { window: window.padded(padding), written })
-}
-
-/// Rows that the last window of a ceil-mode pool hangs over the padded input. A window that would start behind the
-/// input and the padding in front of it is left out (PyTorch's `pooling_output_shape`, ONNX since operator set 19).
-fn overhang(size: u32, before: u32, after: u32, kernel: u32, stride: u32) -> u32 {
-    let padded = u64::from(size) + u64::from(before) + u64::from(after);
-    let Some(room) = padded.checked_sub(u64::from(kernel)) else {
-        return 0;
-    };
-    let stride = u64::from(stride);
-    let start = room.div_ceil(stride) * stride;
-    if start >= u64::from(size) + u64::from(before) {
-        return 0;
-    }
-    (start + u64::from(kernel) - padded) as u32
 }
 
 /// Padding in front and behind so that the output has `ceil(size / stride)` rows; the odd one goes behind, or in front
@@ -253,19 +238,6 @@ pub(super) fn batch_normalization<'a>(importer: &mut Importer<'a>, node: NodeVie
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ceil_mode_adds_the_rows_that_pytorch_adds() {
-        // torch.nn.MaxPool2d(3, 2, ceil_mode=True): 112 -> 56, one row over; 113 -> 56, none.
-        assert_eq!(overhang(112, 0, 0, 3, 2), 1);
-        assert_eq!(overhang(113, 0, 0, 3, 2), 0);
-        // MaxPool2d(2, 2, padding=1, ceil_mode=True) over 4: the third window starts at 4 - 1 = 3, inside.
-        assert_eq!(overhang(4, 1, 1, 2, 2), 0);
-        // Over 3: windows start at -1 and 1; a third would start at 3, behind the input: left out.
-        assert_eq!(overhang(3, 1, 1, 2, 2), 0);
-        // MaxPool2d(1, 2, ceil_mode=True) over 2: a second window would start at 2, behind the input: left out.
-        assert_eq!(overhang(2, 0, 0, 1, 2), 0);
-    }
 
     #[test]
     fn same_padding_is_tensorflows() {

@@ -5,10 +5,10 @@ use tinception_core::shape::Shape;
 use super::convolution::small;
 use super::error::ImportError;
 use super::importer::{Entry, Importer};
-use super::layout::{Layout, Tensor, nhwc_order};
+use super::layout::{Layout, Tensor};
 use super::node::NodeView;
 use super::tensor::Constant;
-use crate::graph::{Clamp, Dense, Op};
+use crate::graph::{Clamp, Dense, Op, nhwc_order};
 
 /// `alpha * A' * B' + beta * C` with the picture's vector as A and constants as B and C.
 pub(super) fn gemm<'a>(importer: &mut Importer<'a>, node: NodeView<'a>) -> Result<Entry, ImportError> {

@@ -143,4 +143,14 @@ pub enum ImportError {
         /// What it gives instead.
         what: String,
     },
+    /// An entry of the metadata that this project wrote or reads cannot be understood.
+    #[error("{file}: its metadata '{key}' cannot be understood: {reason}")]
+    Metadata {
+        /// The file.
+        file: String,
+        /// The entry.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
 }

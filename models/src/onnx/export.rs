@@ -15,8 +15,7 @@ use tract_onnx::pb::{
     ValueInfoProto, type_proto,
 };
 
-use super::layout::nhwc_order;
-use crate::graph::{Affine, AveragePool, Clamp, Conv, Dense, Graph, Node, Op, ValueId};
+use crate::graph::{Affine, AveragePool, Clamp, Conv, Dense, Graph, Node, Op, ValueId, nhwc_order};
 
 /// The graph as an ONNX model. It takes the picture in front of the graph's `input_affine`, in NCHW, and gives
 /// `[1, classes]`, or NCHW where the output is a picture.

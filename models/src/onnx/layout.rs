@@ -2,7 +2,7 @@
 
 use tinception_core::shape::Shape;
 
-use crate::graph::ValueId;
+use crate::graph::{ValueId, nhwc_order};
 
 /// Which order an ONNX tensor has, against the NHWC order of its graph value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,25 +69,7 @@ impl Tensor {
     }
 }
 
-/// For each element of a picture in NHWC order, its index in NCHW order.
-pub(super) fn nhwc_order(shape: Shape) -> impl Iterator<Item = usize> + Clone {
-    let (pixels, channels) = (shape.pixels() as usize, shape.channels as usize);
-    (0..pixels).flat_map(move |pixel| (0..channels).map(move |channel| channel * pixels + pixel))
-}
-
 /// Whether `dims` holds all its elements on one axis.
 pub(super) fn is_vector(dims: &[usize]) -> bool {
     dims.iter().filter(|&&dim| dim != 1).count() <= 1
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nhwc_order_finds_each_element_in_nchw_data() {
-        // A 1 x 2 picture of 3 channels; NCHW data is [c0p0, c0p1, c1p0, c1p1, c2p0, c2p1].
-        let order: Vec<usize> = nhwc_order(Shape::new(1, 2, 3)).collect();
-        assert_eq!(order, [0, 2, 4, 1, 3, 5]);
-    }
 }

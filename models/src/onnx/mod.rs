@@ -17,6 +17,7 @@ mod export;
 mod importer;
 mod interface;
 mod layout;
+mod metadata;
 mod node;
 mod pooling;
 mod shapes;
@@ -30,6 +31,7 @@ use tract_onnx::pb;
 pub use error::{ImportError, Place};
 pub use export::{encode, to_onnx, to_onnx_with_outputs};
 pub(crate) use interface::{check_float, check_tensors, graph_output, picture_input};
+pub use metadata::Metadata;
 
 use crate::graph::Graph;
 

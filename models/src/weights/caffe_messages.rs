@@ -1,0 +1,79 @@
+//! The parts of Caffe's `caffe.proto` that hold trained weights; other fields are passed over.
+
+use prost::Message;
+
+/// `NetParameter`: a `.caffemodel` file.
+#[derive(Clone, PartialEq, Message)]
+pub struct Net {
+    /// The network's name.
+    #[prost(string, optional, tag = "1")]
+    pub name: Option<String>,
+    /// Layers as they were before 2014-10.
+    #[prost(message, repeated, tag = "2")]
+    pub layers: Vec<V1Layer>,
+    /// Layers as they are since.
+    #[prost(message, repeated, tag = "100")]
+    pub layer: Vec<Layer>,
+}
+
+/// `LayerParameter`.
+#[derive(Clone, PartialEq, Message)]
+pub struct Layer {
+    /// The layer's name.
+    #[prost(string, optional, tag = "1")]
+    pub name: Option<String>,
+    /// Its kind, such as `Convolution`.
+    #[prost(string, optional, tag = "2")]
+    pub kind: Option<String>,
+    /// Weights, then biases.
+    #[prost(message, repeated, tag = "7")]
+    pub blobs: Vec<Blob>,
+}
+
+/// `V1LayerParameter`.
+#[derive(Clone, PartialEq, Message)]
+pub struct V1Layer {
+    /// The layer's name.
+    #[prost(string, optional, tag = "4")]
+    pub name: Option<String>,
+    /// Its kind, a number: 4 is a convolution, 14 a dense layer.
+    #[prost(int32, optional, tag = "5")]
+    pub kind: Option<i32>,
+    /// Weights, then biases.
+    #[prost(message, repeated, tag = "6")]
+    pub blobs: Vec<Blob>,
+}
+
+/// `BlobProto`: a tensor.
+#[derive(Clone, PartialEq, Message)]
+pub struct Blob {
+    /// Outermost size of a tensor of four, where there is no `shape`.
+    #[prost(int32, optional, tag = "1")]
+    pub num: Option<i32>,
+    /// The second size.
+    #[prost(int32, optional, tag = "2")]
+    pub channels: Option<i32>,
+    /// The third size.
+    #[prost(int32, optional, tag = "3")]
+    pub height: Option<i32>,
+    /// The innermost size.
+    #[prost(int32, optional, tag = "4")]
+    pub width: Option<i32>,
+    /// Elements.
+    #[prost(float, repeated, tag = "5")]
+    pub data: Vec<f32>,
+    /// Sizes.
+    #[prost(message, optional, tag = "7")]
+    pub shape: Option<BlobShape>,
+    /// Elements of a network trained in double precision.
+    #[prost(double, repeated, tag = "8")]
+    pub double_data: Vec<f64>,
+}
+
+/// `BlobShape`.
+#[derive(Clone, PartialEq, Message)]
+pub struct BlobShape {
+    /// Sizes, outermost first.
+    #[prost(int64, repeated, tag = "1")]
+    pub dim: Vec<i64>,
+}

@@ -1,0 +1,63 @@
+//! What can be wrong with a file of weights.
+
+/// Why a file of weights could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WeightsError {
+    /// The file could not be read.
+    #[error("{file}: cannot be read: {source}")]
+    Read {
+        /// The file.
+        file: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The content is of no kind that is known.
+    #[error(
+        "{file}: no file of weights, or a truncated one ({reason}); known are PyTorch checkpoints (.pth, .pt), \
+         safetensors and Caffe models (.caffemodel)"
+    )]
+    Unknown {
+        /// The file.
+        file: String,
+        /// What did not decode.
+        reason: String,
+    },
+    /// The kind is known, the content damaged.
+    #[error("{file}: the {kind} is damaged or truncated: {reason}; download or save it again")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// What it is.
+        kind: &'static str,
+        /// What did not decode.
+        reason: String,
+    },
+    /// A pickle that would import more than a state dict needs.
+    #[error(
+        "{file}: refused: its pickle asks for {name}, which no state dict needs and which could run a program; nothing \
+         was run. Take the file from its publisher, or save the state dict alone: torch.save(net.state_dict(), ...)"
+    )]
+    Pickle {
+        /// The file.
+        file: String,
+        /// What it asks for: `module.name`, or an instruction.
+        name: String,
+    },
+    /// A tensor that cannot be read.
+    #[error("{file}: tensor '{tensor}': {reason}; download or save the file again")]
+    Tensor {
+        /// The file.
+        file: String,
+        /// The tensor's name.
+        tensor: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No tensor at all.
+    #[error("{file}: holds no weights")]
+    Empty {
+        /// The file.
+        file: String,
+    },
+}

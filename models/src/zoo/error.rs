@@ -1,0 +1,49 @@
+//! Why weights could not be fetched.
+
+use std::path::PathBuf;
+
+/// Why weights could not be fetched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// The file could not be read or written.
+    #[error("{}: {source}; what has arrived is kept, run the command again to go on", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said: no space left, as a rule.
+        source: std::io::Error,
+    },
+    /// Another process is fetching the same file.
+    #[error("{}: another program is fetching this file; wait for it", path.display())]
+    Busy {
+        /// The unfinished file.
+        path: PathBuf,
+    },
+    /// A file of this name is there, and it is not the published one.
+    #[error("{}: is not the published file (its hash is {found}, published is {published}); remove it", path.display())]
+    Stranger {
+        /// The file.
+        path: PathBuf,
+        /// Its hash.
+        found: String,
+        /// The published one.
+        published: String,
+    },
+    /// No server could be reached.
+    #[error("{file}: no server could be reached: is this machine online? ({attempts})")]
+    Offline {
+        /// The file.
+        file: String,
+        /// What each said.
+        attempts: String,
+    },
+    /// No server gave the published file.
+    #[error("{file}: no server gave it ({attempts})")]
+    Failed {
+        /// The file.
+        file: String,
+        /// What each said.
+        attempts: String,
+    },
+}
