@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{bench, classify, compare, eval, inspect, quantize, selftest};
+use crate::commands::{bench, classify, compare, eval, firmware_report, inspect, quantize, selftest};
 
 /// Classifies pictures with convolutional networks: int8 (.tin) with the same bits on every processor, float (.onnx)
 /// for comparison, and compiles the one into the other.
@@ -40,4 +40,6 @@ pub(crate) enum Command {
     Selftest(selftest::Args),
     /// Time a network, whole and per step
     Bench(bench::Args),
+    /// Say what a .tin file needs on a microcontroller: flash, RAM, instructions, and which boards it fits
+    FirmwareReport(firmware_report::Args),
 }

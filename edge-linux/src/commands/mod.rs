@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod classify;
 pub(crate) mod compare;
 pub(crate) mod eval;
+pub(crate) mod firmware_report;
 pub(crate) mod inspect;
 pub(crate) mod quantize;
 pub(crate) mod selftest;
@@ -25,5 +26,6 @@ pub(crate) fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode> {
         Command::Inspect(args) => inspect::run(args, out),
         Command::Selftest(args) => selftest::run(args, out),
         Command::Bench(args) => bench::run(args, out),
+        Command::FirmwareReport(args) => firmware_report::run(args, out),
     }
 }
