@@ -99,13 +99,7 @@ fn run() -> Result<Infallible, &'static str> {
     let mut demo = Demo::new(&model, buffers, board).map_err(|_| "the memory is too small for this model")?;
     loop {
         match demo.step() {
-            Ok(Progress::Named(report)) => {
-                for guess in &report.best {
-                    let label = model.labels().nth(usize::from(guess.class)).unwrap_or_default();
-                    defmt::info!("{=str} {=f32} %", label, guess.percent());
-                }
-                defmt::info!("{=f32} pictures in a second", report.rate());
-            }
+            Ok(Progress::Named(report)) => report.log(model.labels()),
             Ok(_) => {}
             Err(error) => defmt::warn!("{}", defmt::Debug2Format(&error)),
         }

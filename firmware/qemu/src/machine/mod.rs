@@ -77,6 +77,7 @@ macro_rules! program {
 
         #[cfg(all(target_arch = "riscv32", target_os = "none"))]
         #[riscv_rt::entry]
+        #[allow(missing_docs, reason = "the attribute makes a public function of it")]
         fn main() -> ! {
             $crate::machine::run($program)
         }
