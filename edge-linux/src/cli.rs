@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{bench, classify, compare, eval, fetch, import, inspect, quantize, selftest, zoo};
+use crate::commands::{
+    bench, classify, compare, eval, fetch, firmware_report, import, inspect, quantize, selftest, zoo,
+};
 
 /// Classifies pictures with convolutional networks: int8 (.tin) with the same bits on every processor, float (.onnx)
 /// for comparison, and compiles the one into the other.
@@ -42,6 +44,8 @@ pub(crate) enum Command {
     Selftest(selftest::Args),
     /// Time a network, whole and per step
     Bench(bench::Args),
+    /// Say what a .tin file needs on a microcontroller: flash, RAM, instructions, and which boards it fits
+    FirmwareReport(firmware_report::Args),
     /// List public weights
     Zoo(zoo::Args),
     /// Fetch public weights, verified

@@ -54,7 +54,7 @@ fn tile<const P: usize>(gemm: &Gemm<'_>, patches: &[i8], out: &mut [i8]) -> Opti
     for (index, row) in rows.iter_mut().enumerate() {
         *row = patches.get(index * gemm.patch_stride..)?.get(..gemm.depth)?;
     }
-    let blocks = gemm.weights.chunks_exact(4 * gemm.depth);
+    let blocks = gemm.weights.chunks_exact((4 * gemm.depth).max(1));
     for (first, block) in (0..gemm.outputs).step_by(4).zip(blocks) {
         let sums = dot(rows, block);
         let table = gemm.table.slice(first, 4)?;

@@ -161,7 +161,7 @@ pub fn run_pixels<B: Backend>(
             continue;
         }
         let mut fill = |pixel: usize, patch: &mut [i8]| {
-            let (y, x) = (pixel as u32 / shape.width, pixel as u32 % shape.width);
+            let (y, x) = (pixel as u32 / shape.width.max(1), pixel as u32 % shape.width.max(1));
             gather(backend, conv, &layout, input, (y, x), group, patch)
         };
         by_tiles(backend, &layout, range.clone(), scratch, &mut fill, &mut [Some(Product { gemm, out })])?;
@@ -292,14 +292,14 @@ pub(crate) fn by_tiles<B: Backend>(
     }
     let depth = layout.padded_depth;
     let packed = backend.packed_size(depth);
-    let tile = match scratch.len() / packed {
+    let tile = match scratch.len().checked_div(packed)? {
         0 => return None,
-        fitting if fitting > backend.tile_pixels() => fitting - fitting % backend.tile_pixels(),
+        fitting if fitting > backend.tile_pixels() => fitting - fitting % backend.tile_pixels().max(1),
         fitting => fitting,
     };
-    for first in range.clone().step_by(tile) {
+    for first in range.clone().step_by(tile.max(1)) {
         let pixels = tile.min(range.end - first);
-        for (slot, pixel) in scratch.chunks_exact_mut(packed).zip(first..first + pixels) {
+        for (slot, pixel) in scratch.chunks_exact_mut(packed.max(1)).zip(first..first + pixels) {
             fill(pixel, slot.get_mut(packed - depth..)?)?;
             backend.pack(slot);
         }
@@ -347,7 +347,7 @@ pub(super) fn gather<B: Backend>(
     patch: &mut [i8],
 ) -> Option<()> {
     let shape = input.shape();
-    let channels = layout.group_inputs;
+    let channels = layout.group_inputs.max(1);
     let first_channel = group * channels;
     let rows = conv.window.rows(y, shape.height);
     let columns = conv.window.columns(x, shape.width);
@@ -374,7 +374,7 @@ pub(super) fn gather<B: Backend>(
     if columns.length == conv.window.kernel_width && channels == input.stride() {
         return backend.copy_rows(source, source_row, row_size, inside);
     }
-    for row in inside.chunks_exact_mut(row_size) {
+    for row in inside.chunks_exact_mut(row_size.max(1)) {
         let (before, rest) = row.split_at_mut_checked(columns.skipped as usize * channels)?;
         let (middle, after) = rest.split_at_mut_checked(columns.length as usize * channels)?;
         before.fill(conv.input_zero_point);
@@ -382,7 +382,7 @@ pub(super) fn gather<B: Backend>(
         if channels == input.stride() {
             middle.copy_from_slice(source.get(..middle.len())?);
         } else {
-            for (to, from) in middle.chunks_exact_mut(channels).zip(source.chunks(input.stride())) {
+            for (to, from) in middle.chunks_exact_mut(channels).zip(source.chunks(input.stride().max(1))) {
                 to.copy_from_slice(from.get(..channels)?);
             }
         }

@@ -46,18 +46,18 @@ pub(crate) fn run_channels<B: Backend>(
         return None;
     }
     let in_place = reads_in_place(&conv.window, &layout);
-    for (pixel, logits) in (0..).zip(logits.chunks_exact_mut(range.len() * 4)) {
-        for (group, logits) in logits.chunks_exact_mut(layout.group_outputs.min(range.len()) * 4).enumerate() {
+    for (pixel, logits) in (0..).zip(logits.chunks_exact_mut((range.len() * 4).max(1))) {
+        for (group, logits) in logits.chunks_exact_mut((layout.group_outputs.min(range.len()) * 4).max(1)).enumerate() {
             let patch = if in_place {
                 input.from_pixel(pixel as usize)?.get(group * layout.group_inputs..)?.get(..layout.depth)?
             } else {
                 let patch = scratch.get_mut(..layout.padded_depth)?;
-                gather(backend, conv, &layout, input, (pixel / width, pixel % width), group, patch)?;
+                gather(backend, conv, &layout, input, (pixel / width.max(1), pixel % width.max(1)), group, patch)?;
                 &*patch
             };
             let weights = group_weights(conv, &layout, group)?;
             let table = conv.table.slice(group * layout.padded_outputs, layout.padded_outputs)?;
-            let blocks = weights.chunks_exact(4 * layout.padded_depth);
+            let blocks = weights.chunks_exact((4 * layout.padded_depth).max(1));
             let blocks = blocks.enumerate().skip(range.start / 4);
             for ((quad, block), logits) in blocks.zip(logits.chunks_mut(16)) {
                 let sums = backend.dot4(patch, block);

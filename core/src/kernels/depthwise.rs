@@ -19,8 +19,8 @@ pub fn run_pixels(
     out: &mut [i8],
     stride: usize,
 ) -> Option<()> {
-    for (pixel, out) in range.zip(out.chunks_mut(stride)) {
-        let (y, x) = (pixel as u32 / shape.width, pixel as u32 % shape.width);
+    for (pixel, out) in range.zip(out.chunks_mut(stride.max(1))) {
+        let (y, x) = (pixel as u32 / shape.width.max(1), pixel as u32 % shape.width.max(1));
         for (quad, out) in out.get_mut(..shape.channels as usize)?.chunks_mut(4).enumerate() {
             quad_of_channels(conv, layout, input, (y, x), quad * 4, out)?;
         }
@@ -41,7 +41,7 @@ fn quad_of_channels(
     let columns = conv.window.columns(x, shape.width);
     let table = conv.table.slice(first, 4)?;
     let mut sums = [0_i32; 4];
-    let mut weights = conv.weights.chunks_exact(layout.weights / layout.depth);
+    let mut weights = conv.weights.chunks_exact(layout.weights.checked_div(layout.depth)?.max(1));
     for ky in 0..conv.window.kernel_height {
         for kx in 0..conv.window.kernel_width {
             let weights = weights.next()?.get(first..)?;

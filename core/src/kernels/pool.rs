@@ -137,8 +137,8 @@ pub fn average_pixels(
 /// `width` is the output's.
 pub fn average_logits(pool: &Average<'_>, input: Pixels<'_>, width: u32, logits: &mut [u8]) -> Option<()> {
     let channels = input.shape().channels as usize;
-    for (pixel, logits) in (0..).zip(logits.chunks_exact_mut(channels * 4)) {
-        means(pool, input, (pixel / width, pixel % width), |channel, mean| {
+    for (pixel, logits) in (0..).zip(logits.chunks_exact_mut((channels * 4).max(1))) {
+        means(pool, input, (pixel / width.max(1), pixel % width.max(1)), |channel, mean| {
             if let Some(logit) = logits.get_mut(channel * 4..).and_then(|rest| rest.first_chunk_mut()) {
                 *logit = crate::quant::clamp_to_i32(mean).to_le_bytes();
             }

@@ -56,7 +56,7 @@ impl<'a> Strip<'a> {
             return None;
         }
         let tile = backend.tile_pixels();
-        if width < tile && scratch / backend.packed_size(layout.padded_depth) >= tile {
+        if width < tile && scratch >= tile * backend.packed_size(layout.padded_depth) {
             return None;
         }
         let run = window.kernel_width as usize * layout.group_inputs;
@@ -66,8 +66,8 @@ impl<'a> Strip<'a> {
         let columns = (width - 1) * window.stride_width as usize;
         let elements = columns * layout.group_inputs + padded_run;
         let row = backend.packed_size(elements);
-        let fitting = u32::try_from(scratch.checked_sub(weights)? / row).unwrap_or(u32::MAX);
-        let band = fitting.checked_sub(window.kernel_height)? / window.stride_height + 1;
+        let fitting = u32::try_from(scratch.checked_sub(weights)?.checked_div(row)?).unwrap_or(u32::MAX);
+        let band = fitting.checked_sub(window.kernel_height)?.checked_div(window.stride_height)? + 1;
         let rows = (range.start / width) as u32..(range.end / width) as u32;
         Some(Self { conv, layout, run, padded_run, weights, elements, row, width, rows, band })
     }
@@ -91,11 +91,11 @@ impl<'a> Strip<'a> {
             self.widen(gemm.weights, widened)?;
             &*widened
         };
-        for first in self.rows.clone().step_by(self.band as usize) {
+        for first in self.rows.clone().step_by(self.band.max(1) as usize) {
             let count = self.band.min(self.rows.end - first);
             let rows = (count - 1) * window.stride_height + window.kernel_height;
             let top = i64::from(first) * i64::from(window.stride_height) - i64::from(window.padding.top);
-            for (y, slot) in (top..top + i64::from(rows)).zip(scratch.chunks_exact_mut(self.row)) {
+            for (y, slot) in (top..top + i64::from(rows)).zip(scratch.chunks_exact_mut(self.row.max(1))) {
                 let row = slot.get_mut(self.row - self.elements..)?;
                 copy_row(conv, layout.group_inputs, input, (y, first_channel), row)?;
                 backend.pack(slot);
@@ -121,11 +121,11 @@ impl<'a> Strip<'a> {
 
     /// Copies `weights`, `[oc/4][k/4][4 oc][4 k]`, with zeros behind each kernel row.
     fn widen(&self, weights: &[i8], widened: &mut [i8]) -> Option<()> {
-        let rows = self.layout.depth / self.run;
-        let from = weights.chunks_exact(4 * self.layout.padded_depth);
-        for (block, from) in widened.chunks_exact_mut(4 * rows * self.padded_run).zip(from) {
+        let rows = self.layout.depth.checked_div(self.run)?;
+        let from = weights.chunks_exact((4 * self.layout.padded_depth).max(1));
+        for (block, from) in widened.chunks_exact_mut((4 * rows * self.padded_run).max(1)).zip(from) {
             block.fill(0);
-            for (row, block) in block.chunks_exact_mut(4 * self.padded_run).enumerate() {
+            for (row, block) in block.chunks_exact_mut((4 * self.padded_run).max(1)).enumerate() {
                 for at in 0..self.run {
                     let k = row * self.run + at;
                     for channel in 0..4 {
@@ -148,7 +148,7 @@ fn copy_row(
     (y, first_channel): (i64, usize),
     row: &mut [i8],
 ) -> Option<()> {
-    let shape = input.shape();
+    let (shape, channels) = (input.shape(), channels.max(1));
     if !(0..i64::from(shape.height)).contains(&y) {
         row.fill(conv.input_zero_point);
         return Some(());
@@ -163,7 +163,7 @@ fn copy_row(
     if channels == input.stride() {
         middle.copy_from_slice(source.get(..middle.len())?);
     } else {
-        for (to, from) in middle.chunks_exact_mut(channels).zip(source.chunks(input.stride())) {
+        for (to, from) in middle.chunks_exact_mut(channels).zip(source.chunks(input.stride().max(1))) {
             to.copy_from_slice(from.get(..channels)?);
         }
     }

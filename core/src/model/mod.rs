@@ -51,7 +51,7 @@ struct Records<'a, const N: usize> {
 
 impl<'a, const N: usize> Records<'a, N> {
     fn len(&self) -> usize {
-        self.bytes.len() / self.stride
+        self.bytes.len().checked_div(self.stride).unwrap_or_default()
     }
 
     fn get(&self, index: usize) -> Option<&'a [u8; N]> {

@@ -214,12 +214,13 @@ fn weights_are_valid(conv: &Conv<'_>, layout: &Layout, outputs: usize) -> bool {
         return false;
     }
     if layout.depthwise {
-        let sum = |channel| conv.weights.iter().skip(channel).step_by(outputs).map(|weight| i64::from(*weight)).sum();
+        let sum =
+            |channel| conv.weights.iter().skip(channel).step_by(outputs.max(1)).map(|weight| i64::from(*weight)).sum();
         return (0..layout.table).all(|channel| sum_is(channel, if channel < outputs { sum(channel) } else { 0 }));
     }
-    let quads = conv.weights.chunks_exact(4 * layout.padded_depth);
+    let quads = conv.weights.chunks_exact((4 * layout.padded_depth).max(1));
     quads.enumerate().all(|(quad, block)| {
-        let first_in_group = quad * 4 % layout.padded_outputs;
+        let first_in_group = quad * 4 % layout.padded_outputs.max(1);
         let mut sums = [0_i64; 4];
         let mut padding_is_zero = true;
         for (k, quad_of_weights) in (0..).step_by(4).zip(block.as_chunks::<16>().0) {

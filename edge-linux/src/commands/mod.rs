@@ -5,6 +5,7 @@ pub(crate) mod classify;
 pub(crate) mod compare;
 pub(crate) mod eval;
 pub(crate) mod fetch;
+pub(crate) mod firmware_report;
 pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod quantize;
@@ -31,6 +32,7 @@ pub(crate) fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode> {
         Command::Bench(args) => bench::run(args, out),
         Command::Zoo(args) => zoo::run(args, out),
         Command::Fetch(args) => fetch::run(args, out),
+        Command::FirmwareReport(args) => firmware_report::run(args, out),
     }
 }
 

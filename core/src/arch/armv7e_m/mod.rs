@@ -147,10 +147,10 @@ fn tile(gemm: &Gemm<'_>, widened: &mut Widened, sums: &mut Sums, out: &mut [i8])
 
 /// Widens `depth` elements from `start` on of the tile's patches. Pixels that the tile lacks are its first pixel again.
 fn widen(gemm: &Gemm<'_>, start: usize, depth: usize, widened: &mut Widened) -> Option<()> {
-    let run = gemm.depth / gemm.runs;
+    let run = gemm.depth.checked_div(gemm.runs)?;
     let mut to: *mut u32 = widened.as_mut_ptr().cast();
     let mut left = depth;
-    let (mut first, mut within) = ((start / run) * gemm.run_stride, start % run);
+    let (mut first, mut within) = (start.checked_div(run)? * gemm.run_stride, start.checked_rem(run)?);
     while left > 0 {
         let length = left.min(run - within);
         let patch = |pixel: usize| {
@@ -199,7 +199,7 @@ fn store_tile(sums: &Sums, table: &ChannelTable<'_>, gemm: &Gemm<'_>, outputs: u
     let rule = rule(whole.as_mut_ptr(), CHANNELS);
     // SAFETY: as above; `whole` is made for four pixels of up to `CHANNELS`.
     unsafe { store(&rule, sums.as_ptr().cast()) };
-    for (out, whole) in out.chunks_mut(gemm.output_stride).zip(whole.chunks(CHANNELS)).take(gemm.pixels) {
+    for (out, whole) in out.chunks_mut(gemm.output_stride.max(1)).zip(whole.chunks(CHANNELS)).take(gemm.pixels) {
         out.get_mut(..outputs)?.copy_from_slice(whole.get(..outputs)?);
     }
     Some(())

@@ -12,7 +12,8 @@ static ARENA: Memory<1_572_864, u8> = Memory::filled(0);
 
 program!(run);
 
-fn run(arguments: &Arguments) -> Outcome {
+fn run() -> Outcome {
+    let arguments = Arguments::get();
     let path = arguments.nth(0).ok_or("no model")?;
     let length = arguments.nth(1).and_then(|length| length.parse().ok()).ok_or("no length")?;
     let model = external(path, length).ok_or("the model cannot be read")?;

@@ -27,7 +27,8 @@ static SCRATCH: Memory<16_384> = Memory::filled(0);
 
 program!(run);
 
-fn run(arguments: &Arguments) -> Outcome {
+fn run() -> Outcome {
+    let arguments = Arguments::get();
     let Some(index) = arguments.nth(0).and_then(|index| index.parse::<usize>().ok()) else {
         for (kernel, side, inputs, outputs) in LAYERS {
             let macs = kernel * kernel * side * side * inputs * outputs;

@@ -7,11 +7,10 @@ use tinception_core::image::{Geometry, Picture, PixelFormat, Size, quantize_pixe
 use tinception_core::include_model;
 use tinception_core::model::Model;
 use tinception_core::session::Session;
+use tinception_qemu::drawing::{DRAWINGS, SIDE, draw};
 use tinception_qemu::machine::{Arguments, Memory, Outcome, read};
 use tinception_qemu::{network, program};
 
-/// Side of the drawn pictures, as a camera's binning gives it.
-const SIDE: usize = 80;
 /// Side of the host's pictures.
 const HOST_SIDE: usize = 32;
 
@@ -22,7 +21,8 @@ static SCRATCH: Memory<1024, u32> = Memory::filled(0);
 
 program!(run);
 
-fn run(arguments: &Arguments) -> Outcome {
+fn run() -> Outcome {
+    let arguments = Arguments::get();
     let model = Model::new(MODEL).map_err(|_| "the model is damaged")?;
     let mut session = network::session(&model, ARENA.take().ok_or("taken")?)?;
     network::self_test(&mut session)?;
@@ -45,27 +45,6 @@ fn run(arguments: &Arguments) -> Outcome {
         network::run("picture", &mut session)?;
     }
     Ok(())
-}
-
-/// A colour of five, six and five bits for each row and column.
-type Drawing = fn(u16, u16) -> [u16; 3];
-
-const DRAWINGS: [(&str, Drawing); 3] = [
-    ("gradient", |y, x| [x * 31 / 79, y * 63 / 79, (x + y) * 31 / 158]),
-    ("squares", |y, x| if (x / 10 + y / 10) % 2 == 0 { [31, 60, 4] } else { [3, 9, 26] }),
-    ("disc", |y, x| {
-        let (dy, dx) = (i32::from(y) - 40, i32::from(x) - 36);
-        if dy * dy + dx * dx < 625 { [28, 20, 6] } else { [9, 30, y * 31 / 79] }
-    }),
-];
-
-fn draw(pixel: Drawing, frame: &mut [u8; SIDE * SIDE * 2]) {
-    for (y, row) in (0..).zip(frame.as_chunks_mut::<{ SIDE * 2 }>().0) {
-        for (x, bytes) in (0..).zip(row.as_chunks_mut().0) {
-            let [red, green, blue] = pixel(y, x);
-            *bytes = (red << 11 | green << 5 | blue).to_be_bytes();
-        }
-    }
 }
 
 /// A square picture becomes the session's input.

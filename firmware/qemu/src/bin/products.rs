@@ -6,7 +6,7 @@ use tinception_core::arch::{AnyBackend, Backend, Gemm, PoolWindow, detect};
 use tinception_core::kernels::ChannelTable;
 use tinception_core::quant::Output;
 use tinception_qemu::line::Line;
-use tinception_qemu::machine::{Arguments, Outcome};
+use tinception_qemu::machine::Outcome;
 use tinception_qemu::program;
 use tinception_qemu::random::Random;
 
@@ -25,7 +25,7 @@ struct Operands {
 
 program!(run);
 
-fn run(_: &Arguments) -> Outcome {
+fn run() -> Outcome {
     let mut random = Random::new(0x2545_F491);
     let mut operands = Operands {
         patches: [0; PIXELS * (DEPTH + 4)],

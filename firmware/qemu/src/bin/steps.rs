@@ -15,7 +15,8 @@ static ARENA: Memory<65_536, u8> = Memory::filled(0);
 
 program!(run);
 
-fn run(arguments: &Arguments) -> Outcome {
+fn run() -> Outcome {
+    let arguments = Arguments::get();
     let model = Model::new(MODEL).map_err(|_| "the model is damaged")?;
     let mut numbers = [0, 1].map(|index| arguments.nth(index).and_then(|number| number.parse::<usize>().ok()));
     let [Some(steps), Some(runs)] = &mut numbers else {

@@ -51,8 +51,8 @@ impl<const SIZE: usize, T: Copy> Memory<SIZE, T> {
 }
 
 /// Runs a program and ends the machine with its outcome.
-pub fn run(program: fn(&Arguments) -> Outcome) -> ! {
-    let outcome = program(&Arguments::get());
+pub fn run(program: fn() -> Outcome) -> ! {
+    let outcome = program();
     if let Some(bytes) = stack_used() {
         Line::new().text("stack: ").number(bytes as i32).print();
     }
@@ -65,7 +65,7 @@ pub fn run(program: fn(&Arguments) -> Outcome) -> ! {
     }
 }
 
-/// The entry point: runs a `fn(&Arguments) -> Outcome`.
+/// The entry point: runs a `fn() -> Outcome`.
 #[macro_export]
 macro_rules! program {
     ($program:path) => {
@@ -77,6 +77,7 @@ macro_rules! program {
 
         #[cfg(all(target_arch = "riscv32", target_os = "none"))]
         #[riscv_rt::entry]
+        #[allow(missing_docs, reason = "the attribute makes a public function of it")]
         fn main() -> ! {
             $crate::machine::run($program)
         }
