@@ -107,16 +107,16 @@ pub fn self_test_hashes(model: &Model<'_>, seed: u32) -> Vec<u32> {
 /// If an input's length is not the step's.
 #[must_use]
 pub fn step_alone(model: &Model<'_>, step: &Step<'_>, inputs: &[&[f32]]) -> Vec<i32> {
-    let mut arena = vec![0; model.activation_size()];
-    for (tensor, values) in std::iter::once(&step.input).chain(&step.second_input).zip(inputs) {
+    let quantise = |tensor: &Tensor, values: &[f32]| -> Vec<u8> {
         assert_eq!(values.len() as u64, tensor.shape.elements());
-        let quantised: Vec<u8> = values
-            .iter()
-            .map(|value| tinception_models::quantize::quantize(f64::from(*value), tensor.quant) as u8)
-            .collect();
-        scatter(tensor, &mut arena, &quantised);
+        let value = |value: &f32| tinception_models::quantize::quantize(f64::from(*value), tensor.quant) as u8;
+        values.iter().map(value).collect()
+    };
+    let mut arena = vec![0; model.activation_size()];
+    if let (Some(tensor), Some(values)) = (&step.second_input, inputs.get(1)) {
+        scatter(tensor, &mut arena, &quantise(tensor, values));
     }
-    let output = output_of(step, &arena);
+    let output = output_of(step, &quantise(&step.input, inputs[0]), &arena);
     match step.output.data_type {
         DataType::Int8 => output.into_iter().map(|value| i32::from(value as i8)).collect(),
         DataType::UInt16 => output.as_chunks().0.iter().map(|bytes| i32::from(u16::from_le_bytes(*bytes))).collect(),

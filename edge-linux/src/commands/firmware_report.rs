@@ -164,8 +164,8 @@ fn instructions(step: &Step<'_>) -> Option<u64> {
             let products = depth * layout.padded_outputs as f64 * groups;
             pixels * (0.834 * products + 1.72 * depth * widened * groups + 50.0) + 16.4 * elements
         }
-        (Operator::MaxPool(window, _), _) => 1.95 * window.area() as f64 * elements + 281.0 * pixels,
-        (Operator::AveragePool(pool, _), _) => 8.4 * pool.window.window.area() as f64 * elements,
+        (Operator::MaxPool(pool), _) => 1.95 * pool.window.area() as f64 * elements + 281.0 * pixels,
+        (Operator::AveragePool(pool), _) => 8.4 * pool.window.window.area() as f64 * elements,
         (Operator::Lrn(_), _) => 50.0 * elements,
         (Operator::Softmax(_), _) => 388.0 * elements,
         _ => return None,

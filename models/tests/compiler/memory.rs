@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use tinception_core::error::RunError;
-use tinception_core::model::{Model, Step};
+use tinception_core::model::Model;
 use tinception_core::selftest::fill_input;
 use tinception_core::session::{Hashes, Session};
 use tinception_core::shape::{Shape, Window};

@@ -12,6 +12,7 @@ use tinception_models::calibrate::calibrate;
 use tinception_models::compare::compare;
 use tinception_models::compile::{Options, compile};
 use tinception_models::float::FloatEngine;
+use tinception_models::fuse::Fusions;
 use tinception_models::graph::{Affine, Graph, Node, Op, ValueId};
 use tinception_models::nets::Architecture;
 use tinception_models::passes::optimise;
@@ -176,7 +177,9 @@ fn check(architecture: Architecture, size: u32, logits: f64) {
     let mut graph = architecture.build(&weights, size).expect("it builds").graph;
     optimise(&mut graph).expect("the passes know every operator");
     let calibration = calibrate(&graph, float[..LEARNT].to_vec(), |_| ()).expect("the network runs");
-    let options = Options { preprocessing: Some(preprocessing), ..Options::default() };
+    // Each step keeps the inputs of the layer whose name it has.
+    let fusions = Fusions::NONE;
+    let options = Options { preprocessing: Some(preprocessing), fusions, ..Options::default() };
     let compiled = compile(&graph, &calibration, &options).expect("it compiles");
     let file = Aligned::new(&compiled.bytes);
     let model = Model::new(&file).expect("a valid model");
