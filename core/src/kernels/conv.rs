@@ -259,7 +259,7 @@ pub(crate) fn run_shared<B: Backend>(
         }
         return Some(());
     }
-    let width = input.shape().width;
+    let width = input.shape().width.max(1);
     let mut fill = |pixel: usize, patch: &mut [i8]| {
         gather(backend, conv, layout, input, (pixel as u32 / width, pixel as u32 % width), 0, patch)
     };

@@ -37,7 +37,7 @@ pub fn max_pixels<B: Backend>(
     if source.channels != shape.channels || pool.output.min > pool.output.max || shape.width == 0 {
         return None;
     }
-    for (pixel, out) in range.zip(out.chunks_mut(stride)) {
+    for (pixel, out) in range.zip(out.chunks_mut(stride.max(1))) {
         let rows = pool.window.rows(pixel as u32 / shape.width, source.height);
         let columns = pool.window.columns(pixel as u32 % shape.width, source.width);
         max_pixel(backend, pool.output, input, (rows, columns), out.get_mut(..shape.channels as usize)?)?;
@@ -123,8 +123,9 @@ pub fn average_pixels(
     if input.shape().channels != shape.channels {
         return None;
     }
-    for (pixel, out) in range.zip(out.chunks_mut(stride)) {
-        means(pool, input, (pixel as u32 / shape.width, pixel as u32 % shape.width), |channel, mean| {
+    let width = shape.width.max(1);
+    for (pixel, out) in range.zip(out.chunks_mut(stride.max(1))) {
+        means(pool, input, (pixel as u32 / width, pixel as u32 % width), |channel, mean| {
             if let Some(value) = out.get_mut(channel) {
                 *value = pool.output.clamp(mean);
             }
@@ -159,7 +160,7 @@ fn means(pool: &Average<'_>, input: Pixels<'_>, (y, x): (u32, u32), mut emit: im
         let mut sums = [0_i32; CHANNELS];
         for y in rows.start..rows.start + rows.length {
             let row = input.row(y)?.get(columns.start as usize * input.stride()..)?;
-            for pixel in row.chunks(input.stride()).take(columns.length as usize) {
+            for pixel in row.chunks(input.stride().max(1)).take(columns.length as usize) {
                 let values = pixel.get(..channels)?.get(first..)?;
                 for (sum, value) in sums.iter_mut().zip(values) {
                     *sum += i32::from(*value);

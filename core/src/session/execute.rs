@@ -238,7 +238,7 @@ impl Pooled<'_> {
         }
         let fitting = match scratch.len().checked_div(channels)? {
             0 => return None,
-            many if many > backend.tile_pixels() => many - many % backend.tile_pixels(),
+            many if many > backend.tile_pixels() => many - many % backend.tile_pixels().max(1),
             few => few,
         };
         for start in range.clone().step_by(fitting) {
