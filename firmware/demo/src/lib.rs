@@ -88,7 +88,7 @@ pub enum Progress<'d> {
     Capturing,
     /// The picture has become the network's input.
     Prepared,
-    /// This step of the network has run.
+    /// This group of the network's steps has run: a step alone, or those that run together, counted from 0.
     Ran(usize),
     /// The picture has a name.
     Named(&'d Report),
@@ -242,5 +242,5 @@ enum Part {
     Named,
 }
 
-/// Times of a network's steps, in microseconds.
+/// Times of a network's steps, in microseconds; those that run together have one.
 pub type StepTimes = Vec<u32, MAX_STEPS>;
