@@ -9,47 +9,13 @@ use tinception_core::model::{Model, Step};
 use tinception_core::selftest::fill_input;
 use tinception_core::session::{Observer, Prepared, Session, Values};
 
+/// The executors that the other tests use; this crate cannot depend on theirs.
+#[path = "../../tests/src/executors.rs"]
+pub mod executors;
+
+use executors::{Backwards, Spawned};
+
 static FILE: &[u8] = tinception_core::include_model!("golden/every_operator.tin");
-
-/// One thread that says it is several, and runs the second before the first.
-#[derive(Debug)]
-struct Backwards(usize);
-
-impl Executor for Backwards {
-    fn threads(&self) -> usize {
-        self.0
-    }
-
-    fn least_work(&self) -> u64 {
-        0
-    }
-
-    fn join(&self, first: &mut (dyn FnMut() + Send), second: &mut (dyn FnMut() + Send)) {
-        second();
-        first();
-    }
-}
-
-/// A new thread for each second half.
-#[derive(Debug)]
-struct Spawned(usize);
-
-impl Executor for Spawned {
-    fn threads(&self) -> usize {
-        self.0
-    }
-
-    fn least_work(&self) -> u64 {
-        0
-    }
-
-    fn join(&self, first: &mut (dyn FnMut() + Send), second: &mut (dyn FnMut() + Send)) {
-        std::thread::scope(|scope| {
-            scope.spawn(second);
-            first();
-        });
-    }
-}
 
 /// Never runs the second.
 #[derive(Debug)]

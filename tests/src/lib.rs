@@ -7,6 +7,7 @@ pub mod aligned;
 pub mod backends;
 pub mod builder;
 pub mod cases;
+pub mod data;
 pub mod every_operator;
 pub mod executors;
 #[cfg(feature = "tract")]

@@ -150,13 +150,6 @@ impl PixelsMut<'_> {
         self.data.get_mut(first.checked_mul(self.stride)?..)
     }
 
-    /// The channels of the pixel at row `y`, column `x`.
-    #[must_use]
-    pub fn pixel_mut(&mut self, y: usize, x: usize) -> Option<&mut [i8]> {
-        let first = (y * self.shape.width as usize + x) * self.stride;
-        self.data.get_mut(first..)?.get_mut(..self.shape.channels as usize)
-    }
-
     /// All pixels in row-major order.
     pub fn pixels_mut(&mut self) -> impl Iterator<Item = &mut [i8]> {
         let channels = self.shape.channels as usize;

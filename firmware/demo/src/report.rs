@@ -1,7 +1,6 @@
 //! What is told about a picture.
 
 use heapless::Vec;
-#[allow(unused_imports, reason = "the methods are f32's own where std is")]
 use micromath::F32Ext;
 
 use crate::StepTimes;
@@ -20,7 +19,7 @@ impl Guess {
     /// The probability in percent, for people: rounded to one decimal.
     #[must_use]
     pub fn percent(&self) -> f32 {
-        (f32::from(self.probability) * (1000.0 / 65535.0)).round() / 10.0
+        F32Ext::round(f32::from(self.probability) * (1000.0 / 65535.0)) / 10.0
     }
 }
 

@@ -1,8 +1,6 @@
 //! A Caffe model and the ONNX file made from it compile to the same weights. Needs the ONNX file; says so and passes
 //! where it is missing.
 
-use std::path::PathBuf;
-
 use prost::Message;
 use tinception_core::model::{Model, Operator};
 use tinception_models::aligned::Aligned;
@@ -13,18 +11,7 @@ use tinception_models::nets::Architecture;
 use tinception_models::passes::optimise;
 use tinception_models::weights::{self, Blob, BlobShape, Layer, Net, V1Layer};
 use tinception_models::{nets, onnx};
-use tinception_tests::generated;
-
-fn data() -> Option<PathBuf> {
-    let data = std::env::var_os("TINCEPTION_DATA")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")), PathBuf::from);
-    let path = data.join("models/googlenet-bvlc.onnx");
-    let found = path.exists();
-    if !found {
-        println!("skipped: no data (set TINCEPTION_DATA)");
-    }
-    found.then_some(path)
-}
+use tinception_tests::{data, generated};
 
 /// The blobs of each layer with weights, in order: filters in `[output][input][ky][kx]`, biases.
 fn blobs(graph: &Graph) -> Vec<Vec<(Vec<i64>, Vec<f32>)>> {
@@ -109,7 +96,7 @@ fn convolutions(file: &Aligned) -> Vec<(Vec<i8>, Vec<i32>)> {
 
 #[test]
 fn the_same_weights_from_both() {
-    let Some(path) = data() else { return };
+    let Some(path) = data::find("models/googlenet-bvlc.onnx") else { return };
     let graph = onnx::import(path).expect("the model imports");
     let expected = convolutions(&compiled(graph.clone()));
     assert_eq!(expected.len(), 58);
@@ -134,7 +121,7 @@ fn the_same_weights_from_both() {
 
 #[test]
 fn truncated_and_wrong_models_are_named() {
-    let Some(path) = data() else { return };
+    let Some(path) = data::find("models/googlenet-bvlc.onnx") else { return };
     let graph = onnx::import(path).expect("the model imports");
     let whole = caffe_model(&graph, false);
     let folder = tempfile::tempdir().expect("a folder");

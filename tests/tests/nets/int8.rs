@@ -17,7 +17,7 @@ use tinception_models::graph::{Affine, Graph, Node, Op, ValueId};
 use tinception_models::nets::Architecture;
 use tinception_models::passes::optimise;
 use tinception_models::weights::Weights;
-use tinception_tests::{generated, interpreter};
+use tinception_tests::{data, generated, interpreter};
 
 use crate::float::golden;
 
@@ -28,12 +28,7 @@ const JUDGED: usize = 2;
 
 /// The first photos, RGB, cut to a square and scaled to `size` x `size`.
 fn photos(size: u32) -> Option<Vec<Vec<u8>>> {
-    let data = std::env::var_os("TINCEPTION_DATA")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")), PathBuf::from);
-    let Ok(folder) = std::fs::read_dir(data.join("data/imagenet/calibration")) else {
-        println!("skipped: no data (set TINCEPTION_DATA)");
-        return None;
-    };
+    let folder = std::fs::read_dir(data::find("data/imagenet/calibration")?).expect("a folder");
     let mut names: Vec<PathBuf> = folder.map(|entry| entry.expect("it can be read").path()).collect();
     names.sort();
     let photo = |path: &PathBuf| {
