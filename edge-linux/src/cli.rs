@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, classify, compare, eval, fetch, firmware_report, import, inspect, quantize, selftest, zoo,
+    bench, classify, compare, demo, eval, fetch, firmware_report, import, inspect, quantize, selftest, zoo,
 };
 
 /// Classifies pictures with convolutional networks: int8 (.tin) with the same bits on every processor, float (.onnx)
@@ -13,7 +13,10 @@ use crate::commands::{
     version,
     propagate_version = true,
     arg_required_else_help = true,
-    after_help = "Compile a network, then classify a photo with it:\n  \
+    after_help = "See what it does, with nothing fetched:\n  \
+        tinception demo\n  \
+        tinception classify photo.jpg\n\n\
+        Compile a network, then classify a photo with it:\n  \
         tinception quantize googlenet.onnx --calibration photos/ --labels synset_words.txt \\\n      \
         --preset caffe-imagenet -o googlenet.tin\n  \
         tinception classify photo.jpg --model googlenet.tin\n\n\
@@ -28,6 +31,8 @@ pub(crate) struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Show what the models on board see on the photos on board
+    Demo(demo::Args),
     /// Build a float network (.onnx) from a file of weights: PyTorch, safetensors, Caffe
     Import(import::Args),
     /// Compile a float network (.onnx) into an int8 one (.tin)
@@ -46,7 +51,7 @@ pub(crate) enum Command {
     Bench(bench::Args),
     /// Say what a .tin file needs on a microcontroller: flash, RAM, instructions, and which boards it fits
     FirmwareReport(firmware_report::Args),
-    /// List public weights
+    /// List the models on board and public weights
     Zoo(zoo::Args),
     /// Fetch public weights, verified
     Fetch(fetch::Args),

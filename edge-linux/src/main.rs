@@ -19,6 +19,7 @@ mod parallel;
 mod picture;
 mod plot;
 mod preprocess;
+mod ranking;
 mod threads;
 mod tin;
 

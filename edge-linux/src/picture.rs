@@ -38,8 +38,12 @@ impl RgbPicture {
         if fs::metadata(path).with_context(unreadable)?.len() > LARGEST_FILE {
             return Err(file_error(path, "too large a file for a picture; make it smaller"));
         }
-        let bytes = fs::read(path).with_context(unreadable)?;
-        Self::decode(&bytes).map_err(|message| file_error(path, message))
+        Self::parse(&fs::read(path).with_context(unreadable)?, path)
+    }
+
+    /// Decodes the bytes of a picture file; errors name it as `path`.
+    pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
+        Self::decode(bytes).map_err(|message| file_error(path, message))
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, String> {

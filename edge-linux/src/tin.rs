@@ -1,4 +1,4 @@
-//! `.tin` files, loaded and verified.
+//! `.tin` files, loaded and verified. Where no file of that name exists, the name of a model on board stands for it.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -9,17 +9,29 @@ use tinception_core::error::FormatError;
 use tinception_core::format::MAGIC;
 use tinception_core::model::{Checksum, Model};
 use tinception_models::aligned::Aligned;
+use tinception_models::artefacts::{self, Artefact};
 
 use crate::output::file_error;
 
-/// Whether the file at `path` starts as `.tin` files do.
-pub(crate) fn has_magic(path: &Path) -> bool {
+/// The model on board that `path` names, if there is no such file.
+fn on_board(path: &Path) -> Option<&'static Artefact> {
+    artefacts::find(path.to_str()?).filter(|_| !path.exists())
+}
+
+/// Whether `path` names a model on board, or a file that starts as `.tin` files do.
+pub(crate) fn is_tin(path: &Path) -> bool {
+    if on_board(path).is_some() {
+        return true;
+    }
     let mut start = [0; MAGIC.len()];
     File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == MAGIC
 }
 
 /// Loads and verifies a model. Its bytes stay in memory until the program ends: a command loads one or two.
 pub(crate) fn load(path: &Path, checksum: Checksum) -> Result<Model<'static>> {
+    if let Some(artefact) = on_board(path) {
+        return Model::with_checksum(artefact.bytes, checksum).map_err(|error| file_error(path, describe(error)));
+    }
     let unreadable = || format!("{}: cannot be read", path.display());
     let length = fs::metadata(path).with_context(unreadable)?.len();
     if length > u64::from(u32::MAX) {

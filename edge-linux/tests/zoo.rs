@@ -25,8 +25,15 @@ fn the_list_says_where_everything_is_from() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = String::from_utf8(tinception(&["zoo"], folder.path()).stdout).expect("UTF-8");
     let json = tinception(&["zoo", "--json"], folder.path()).stdout;
-    let entries: Vec<serde_json::Value> = serde_json::from_slice(&json).expect("a list");
+    let zoo: serde_json::Value = serde_json::from_slice(&json).expect("one document");
+    let entries = zoo["public"].as_array().expect("a list");
     assert_eq!(entries.len(), 4);
+    let on_board = zoo["on_board"].as_array().expect("a list");
+    assert_eq!(on_board.iter().filter(|model| model["default"] == true).count(), 1, "{zoo}");
+    for model in on_board {
+        let name = model["name"].as_str().expect("a name");
+        assert!(text.contains(name), "{name} is missing in {text}");
+    }
     for entry in entries {
         for key in ["name", "file", "hash", "licence", "labels"] {
             let value = entry[key].as_str().expect(key);

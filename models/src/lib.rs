@@ -6,9 +6,11 @@
 //! how those come in. [`compile`] does the rest: [`quantize`] finds integers, [`program`] puts them into steps,
 //! [`fuse`] links those that run together, [`plan`] gives every tensor its place in memory, [`emit`] writes the file.
 //! [`compare`] shows what int8 cost, layer by layer. ONNX, the float engine and what runs it need the feature `tract`; files
-//! of weights need `weights`, which is part of it; [`zoo`] needs the feature of its name.
+//! of weights need `weights`, which is part of it; [`zoo`] needs the feature of its name. [`artefacts`] are the trained models
+//! that come with all this.
 
 pub mod aligned;
+pub mod artefacts;
 pub mod calibrate;
 #[cfg(feature = "tract")]
 pub mod compare;

@@ -24,13 +24,14 @@ from nets import NETS
 from nets.googlenet import GoogLeNet
 from nets.inception_v3 import InceptionV3
 from objective import losses, rate_factor
+from start import start_from
 
 LABELS = ["blue", "green", "red"]
 
 
-def synthetic(folder: Path, count: int) -> None:
+def synthetic(folder: Path, count: int, seed: int = 0) -> None:
     """`count` noisy 32x32 pictures in which a brighter channel, the class, shows in a random square."""
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     for index in range(count):
         label = index % 3
         pixels = generator.integers(0, 160, (32, 32, 3), dtype=np.uint8)
@@ -77,6 +78,26 @@ class Training(Folder):
         self.assertEqual(count, 360)
         self.assertEqual(evaluate.onnx_labels(exported), LABELS)
         self.assertAlmostEqual(share, train.accuracy(network, pictures), delta=1.5 / 360)
+
+    def test_a_start_computes_what_the_exported_file_does(self) -> None:
+        synthetic(self.folder / "pictures", 90)
+        pictures = data.load(self.folder / "pictures", 32)
+        spec = checkpoint.Spec("nano", 32, LABELS)
+        torch.manual_seed(2)
+        exported, started = spec.build(auxiliary=False), spec.build(auxiliary=True)
+        for module in exported.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                for values in (module.running_mean, module.bias):
+                    values.data.normal_(std=0.2)
+                for values in (module.running_var, module.weight):
+                    values.data.uniform_(0.5, 2.0)
+        path = self.folder / "nano.onnx"
+        export.to_onnx(exported.eval(), spec, path)
+        start_from(started, path, pictures)
+        self.assertLess(export.difference(started.eval(), spec, path), 1e-4)
+        other = NETS["book"].build(3, False)
+        with self.assertRaisesRegex(data.DataError, "nano.onnx: convolution 1 is not the"):
+            start_from(other, path, pictures)
 
     def test_a_teacher_is_followed(self) -> None:
         synthetic(self.folder / "pictures", 60)

@@ -23,6 +23,7 @@ from checkpoint import Spec
 from nets import NETS
 from objective import Distillation, MovingAverage, losses, parameter_groups, rate_factor
 from report import draw_curves, write_log
+from start import start_from
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -48,6 +49,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--teacher", type=Path, help="checkpoint of a trained network to distil from")
     parser.add_argument("--teacher-weight", type=float, default=0.7, help="share of the teacher's loss")
     parser.add_argument("--temperature", type=float, default=4.0, help="temperature of the distillation")
+    parser.add_argument("--start", type=Path, help="exported network (ONNX) to start from; default: random weights")
     parser.add_argument("--resume", action="store_true", help="go on from last.pt in --out")
     parser.add_argument("--bf16", action="store_true", help="multiply in bfloat16 (faster with AVX-512 BF16 and CUDA)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -78,6 +80,8 @@ class Trainer:
         self.spec = Spec(options.net, size, pictures.labels)
         torch.manual_seed(options.seed)
         self.network = self.spec.build(not options.no_auxiliary).to(options.device)
+        if options.start and not options.resume:
+            start_from(self.network, options.start, self.train_part)
         groups = parameter_groups(self.network, options.decay)
         self.optimizer = torch.optim.SGD(groups, lr=options.rate, momentum=0.9, nesterov=True)
         self.average = MovingAverage(self.network, options.average)

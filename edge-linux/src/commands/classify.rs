@@ -10,11 +10,13 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use tinception_core::image::ColourOrder;
 use tinception_core::model::Checksum;
+use tinception_models::artefacts;
 
 use crate::engine::{self, Engine, Network, OpenOptions, Scores, StepHash, Worker};
 use crate::labels::Labels;
 use crate::output::{BAD_INPUT, check_writable, file_error, json, report_error, write_file};
 use crate::preprocess::PreprocessArgs;
+use crate::ranking::{self, Class};
 use crate::threads;
 
 /// Arguments of `classify`.
@@ -22,14 +24,15 @@ use crate::threads;
 #[command(after_help = "\
 Reads JPEG, PNG, BMP and WebP. A photo's EXIF orientation is applied, an alpha channel dropped, 16 bits become 8.\n\
 A picture that cannot be read is reported, the others are classified all the same; the exit code is then 2.\n\n\
-Examples:\n  tinception classify photo.jpg --model googlenet.tin\n  \
+Without --model, a model on board looks at the pictures (`tinception zoo`).\n\n\
+Examples:\n  tinception classify photo.jpg\n  tinception classify photo.jpg --model googlenet.tin\n  \
 tinception classify *.jpg --model googlenet.onnx --preset caffe-imagenet --labels synset_words.txt --json")]
 pub(crate) struct Args {
     /// Pictures
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// Network: .tin (int8), or .onnx (float; with --preset)
-    #[arg(long, short, value_name = "FILE")]
+    /// Network: .tin (int8), .onnx (float; with --preset), or the name of a model on board
+    #[arg(long, short, value_name = "FILE", default_value = artefacts::DEFAULT)]
     model: PathBuf,
     /// What runs it; by default what its kind of file needs
     #[arg(long, value_enum)]
@@ -74,17 +77,6 @@ struct Classified<'a> {
     steps: Option<Vec<Step>>,
 }
 
-/// A class and its scores.
-#[derive(Serialize)]
-struct Class {
-    class: usize,
-    label: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
-    probability: f64,
-    logit: Option<f64>,
-}
-
 /// A step and its hash.
 #[derive(Serialize)]
 struct Step {
@@ -127,9 +119,8 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
             Ok((scores, time_ms, steps)) => {
                 let engine = network.engine().name();
                 let steps = args.hash_steps.then_some(steps);
-                let top = scores.top(args.top.into()).into_iter().map(|class| describe(class, &scores, &labels));
-                let classified =
-                    Classified { file, engine, model: &model, top: top.collect(), time_ms, steps: steps.map(numbered) };
+                let top = ranking::best(&scores, &labels, args.top);
+                let classified = Classified { file, engine, model: &model, top, time_ms, steps: steps.map(numbered) };
                 if !args.json {
                     print(out, &classified)?;
                 }
@@ -208,16 +199,6 @@ fn dumped(network: &dyn Network, dump: &Path, pixels: &[u8]) -> Result<Vec<u8>> 
     Ok(png)
 }
 
-fn describe(class: usize, scores: &Scores, labels: &Labels) -> Class {
-    Class {
-        class,
-        label: labels.get(class),
-        id: labels.id(class).map(str::to_owned),
-        probability: scores.probabilities.get(class).copied().unwrap_or_default(),
-        logit: scores.logits.as_ref().and_then(|logits| logits.get(class)).copied(),
-    }
-}
-
 fn numbered(hashes: Vec<StepHash>) -> Vec<Step> {
     let steps = hashes.into_iter().enumerate();
     steps.map(|(index, step)| Step { index, name: step.name, crc32: format!("{:08x}", step.crc32) }).collect()
@@ -225,9 +206,7 @@ fn numbered(hashes: Vec<StepHash>) -> Vec<Step> {
 
 fn print(out: &mut dyn Write, classified: &Classified<'_>) -> Result<()> {
     writeln!(out, "{}  ({:.1} ms, {})", classified.file, classified.time_ms, classified.engine)?;
-    for class in &classified.top {
-        writeln!(out, "  {:7.3} %  {}", class.probability * 100.0, class.label)?;
-    }
+    ranking::print(out, &classified.top)?;
     for step in classified.steps.iter().flatten() {
         writeln!(out, "  {:>4}  {}  {}", step.index, step.crc32, step.name)?;
     }

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod classify;
 pub(crate) mod compare;
+pub(crate) mod demo;
 pub(crate) mod eval;
 pub(crate) mod fetch;
 pub(crate) mod firmware_report;
@@ -22,6 +23,7 @@ use crate::cli::Command;
 /// Runs a command. What it prints goes to `out`.
 pub(crate) fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode> {
     match command {
+        Command::Demo(args) => demo::run(args, out),
         Command::Import(args) => import::run(args, out),
         Command::Quantize(args) => quantize::run(args, out),
         Command::Classify(args) => classify::run(args, out),

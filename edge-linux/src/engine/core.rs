@@ -45,7 +45,6 @@ impl CoreNetwork {
     }
 
     /// The model.
-    #[cfg(feature = "tract")]
     pub(crate) fn model(&self) -> &Model<'static> {
         &self.model
     }

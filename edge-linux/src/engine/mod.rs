@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::Result;
 use clap::ValueEnum;
 use tinception_core::model::Checksum;
+use tinception_models::artefacts;
 use tinception_models::preprocess::Preprocessing;
 
 pub(crate) use self::core::CoreNetwork;
@@ -40,10 +41,15 @@ impl Engine {
     pub(crate) fn for_file(path: &Path, asked: Option<Self>) -> Result<Self> {
         let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
         let found = match extension.as_deref() {
-            _ if tin::has_magic(path) => Self::Core,
+            _ if tin::is_tin(path) => Self::Core,
             Some("tin") => Self::Core,
             Some("onnx") => Self::Tract,
-            _ if !path.exists() => return Err(file_error(path, "there is no such file")),
+            _ if !path.exists() => {
+                return Err(file_error(
+                    path,
+                    format_args!("there is no such file, and no such model on board ({})", artefacts::names()),
+                ));
+            }
             _ => return Err(file_error(path, "neither a .tin file nor named .onnx; give a network of either kind")),
         };
         match asked {

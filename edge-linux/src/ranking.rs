@@ -1,0 +1,40 @@
+//! The best classes of a picture, as they are printed.
+
+use std::io::Write;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::engine::Scores;
+use crate::labels::Labels;
+
+/// A class and its scores.
+#[derive(Serialize)]
+pub(crate) struct Class {
+    class: usize,
+    label: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    probability: f64,
+    logit: Option<f64>,
+}
+
+/// The `count` best classes, best first.
+pub(crate) fn best(scores: &Scores, labels: &Labels, count: u16) -> Vec<Class> {
+    let describe = |class| Class {
+        class,
+        label: labels.get(class),
+        id: labels.id(class).map(str::to_owned),
+        probability: scores.probabilities.get(class).copied().unwrap_or_default(),
+        logit: scores.logits.as_ref().and_then(|logits| logits.get(class)).copied(),
+    };
+    scores.top(count.into()).into_iter().map(describe).collect()
+}
+
+/// Writes a line for each class.
+pub(crate) fn print(out: &mut dyn Write, classes: &[Class]) -> Result<()> {
+    for class in classes {
+        writeln!(out, "  {:7.3} %  {}", class.probability * 100.0, class.label)?;
+    }
+    Ok(())
+}
