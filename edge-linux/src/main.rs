@@ -20,6 +20,8 @@ mod picture;
 mod plot;
 mod preprocess;
 mod ranking;
+#[cfg(feature = "serve")]
+mod serve;
 mod threads;
 mod tin;
 

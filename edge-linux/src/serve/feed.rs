@@ -1,0 +1,165 @@
+//! What the camera loop tells, and the newest of it for whoever asks.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use axum::body::Bytes;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::metrics::Metrics;
+
+/// Changes of the label that are remembered.
+const HISTORY: usize = 50;
+
+/// A class and its probability.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Share {
+    /// The class's name.
+    pub(crate) label: String,
+    /// 0 to 1.
+    pub(crate) probability: f64,
+}
+
+/// Where a frame's time went, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Stages {
+    /// To RGB.
+    pub(crate) decode: f64,
+    /// To the network's size.
+    pub(crate) resize: f64,
+    /// Through the network.
+    pub(crate) network: f64,
+    /// From the frame's arrival to its label, waiting included.
+    pub(crate) capture_to_label: f64,
+}
+
+/// What was counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Counts {
+    /// Frames that the source gave.
+    pub(crate) captured: u64,
+    /// Frames that the network saw.
+    pub(crate) classified: u64,
+    /// Frames that were passed over for a newer one.
+    pub(crate) dropped: u64,
+    /// Frames that could not be decoded.
+    pub(crate) broken: u64,
+    /// Times that the source was opened again.
+    pub(crate) reconnects: u64,
+}
+
+/// A classified frame.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Update {
+    /// The best classes, best first.
+    pub(crate) top: Vec<Share>,
+    /// The label that holds steady; `None` for none above the threshold.
+    pub(crate) label: Option<String>,
+    /// Classified frames in the last second.
+    pub(crate) frames_per_second: f64,
+    /// Entropy of all probabilities, in bits: high where the network has no idea.
+    pub(crate) entropy: f64,
+    /// Where its time went.
+    pub(crate) milliseconds: Stages,
+    /// Counters.
+    pub(crate) counts: Counts,
+}
+
+/// When the label became another.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Change {
+    /// Seconds since 1970.
+    time: u64,
+    label: Option<String>,
+}
+
+/// The newest update and picture. Writers never wait; a reader that is slow misses some.
+pub(crate) struct Feed {
+    updates: watch::Sender<Option<Arc<Update>>>,
+    pictures: watch::Sender<Bytes>,
+    viewers: AtomicUsize,
+    last: Mutex<Option<Instant>>,
+    history: Mutex<VecDeque<Change>>,
+    metrics: Metrics,
+}
+
+impl Feed {
+    /// A feed to which nothing has come yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            updates: watch::Sender::new(None),
+            pictures: watch::Sender::new(Bytes::new()),
+            viewers: AtomicUsize::new(0),
+            last: Mutex::new(None),
+            history: Mutex::new(VecDeque::with_capacity(HISTORY)),
+            metrics: Metrics::new(),
+        }
+    }
+
+    /// Takes what the network made of a frame.
+    pub(crate) fn publish(&self, update: Update) {
+        self.metrics.observe(&update);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        if history.back().is_none_or(|change| change.label != update.label) {
+            if history.len() == HISTORY {
+                history.pop_front();
+            }
+            let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+            history.push_back(Change { time, label: update.label.clone() });
+        }
+        drop(history);
+        self.updates.send_replace(Some(Arc::new(update)));
+    }
+
+    /// Whether somebody would see a picture: encoding one for nobody costs more than the network.
+    pub(crate) fn wants_picture(&self) -> bool {
+        self.viewers.load(Ordering::Relaxed) > 0
+    }
+
+    /// Takes a frame as JPEG.
+    pub(crate) fn publish_picture(&self, jpeg: Vec<u8>) {
+        self.pictures.send_replace(jpeg.into());
+    }
+
+    /// The updates from now on.
+    pub(super) fn updates(&self) -> watch::Receiver<Option<Arc<Update>>> {
+        self.updates.subscribe()
+    }
+
+    /// The pictures from now on, and a viewer for as long as they are wanted.
+    pub(super) fn pictures(self: &Arc<Self>) -> (watch::Receiver<Bytes>, Viewer) {
+        let mut pictures = self.pictures.subscribe();
+        pictures.mark_unchanged();
+        self.viewers.fetch_add(1, Ordering::Relaxed);
+        (pictures, Viewer(self.clone()))
+    }
+
+    /// Seconds since the last update; `None` before the first.
+    pub(super) fn age(&self) -> Option<f64> {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.map(|last| last.elapsed().as_secs_f64())
+    }
+
+    /// The changes of the label, oldest first.
+    pub(super) fn history(&self) -> Vec<Change> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Everything counted, for Prometheus.
+    pub(super) fn metrics(&self) -> String {
+        self.metrics.text()
+    }
+}
+
+/// Somebody who sees the pictures.
+pub(super) struct Viewer(Arc<Feed>);
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        self.0.viewers.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,216 @@
+//! The server as its clients meet it, over real connections.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tinception_core::model::Checksum;
+use tinception_models::artefacts;
+
+use super::*;
+use crate::engine::CoreNetwork;
+
+const TOKEN: &str = "a token of some length";
+
+struct Served {
+    address: SocketAddr,
+    feed: Arc<Feed>,
+}
+
+fn serve(token: Option<&str>) -> Served {
+    let desk =
+        Desk::start(|| Ok(Box::new(CoreNetwork::open(Path::new(artefacts::MODELS[0].name), Checksum::Verify, 1)?)))
+            .unwrap();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let feed = Arc::new(Feed::new());
+    let access = Access::new(any, token.map(str::to_owned)).unwrap();
+    Served { address: start(any, access, feed.clone(), desk).unwrap(), feed }
+}
+
+fn update(label: &str) -> Update {
+    let top = vec![Share { label: label.into(), probability: 0.75 }, Share { label: "b<i>".into(), probability: 0.25 }];
+    let milliseconds = Stages { decode: 1.0, resize: 0.5, network: 3.0, capture_to_label: 5.0 };
+    let counts = Counts { captured: 9, classified: 7, dropped: 2, ..Counts::default() };
+    Update { top, label: Some(label.into()), milliseconds, counts, ..Update::default() }
+}
+
+impl Served {
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    }
+
+    /// Status and body of a request on a connection of its own.
+    fn ask(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        let mut stream = self.connect();
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n",
+            self.address
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        // The server may answer, and close, before it has read everything.
+        let _ = stream.write_all(body);
+        let mut answer = Vec::new();
+        match stream.read_to_end(&mut answer) {
+            Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("{method} {path}: {error}"),
+            _ => {}
+        }
+        let split = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+        let head = String::from_utf8(answer[..split].to_vec()).unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), answer[split + 4..].to_vec())
+    }
+
+    fn get(&self, path: &str) -> (u16, String) {
+        let (status, body) = self.ask("GET", path, "", b"");
+        (status, String::from_utf8_lossy(&body).into_owned())
+    }
+}
+
+#[test]
+fn everything_the_page_needs_is_there() {
+    let served = serve(None);
+    let (status, page) = served.get("/");
+    assert_eq!(status, 200);
+    assert!(page.contains("/stream.mjpg") && page.contains("/events") && !page.contains("https://"), "{page}");
+    assert_eq!(served.get("/healthz").0, 503);
+    for label in ["cat", "dog", "dog"] {
+        served.feed.publish(update(label));
+    }
+    assert_eq!(served.get("/healthz").0, 200);
+    let history: serde_json::Value = serde_json::from_str(&served.get("/history").1).unwrap();
+    let labels: Vec<_> = history.as_array().unwrap().iter().map(|change| change["label"].clone()).collect();
+    assert_eq!(labels, ["cat", "dog"]);
+    let metrics = served.get("/metrics").1;
+    for line in [
+        "tinception_capture_to_label_seconds_count 3",
+        "tinception_frames_captured_total 9",
+        "tinception_frames_dropped_total 2",
+        "tinception_top1_margin 0.5",
+        "# EOF",
+    ] {
+        assert!(metrics.contains(line), "{line} is missing in {metrics}");
+    }
+    assert_eq!(served.get("/nothing").0, 404);
+}
+
+#[test]
+fn events_come_as_they_happen() {
+    let served = serve(None);
+    served.feed.publish(update("cat"));
+    let mut stream = served.connect();
+    write!(stream, "GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut text = String::new();
+    let mut until = |word: &str| {
+        while !text.contains(word) {
+            let mut part = [0; 4096];
+            let length = stream.read(&mut part).unwrap();
+            assert!(length > 0, "closed before {word}: {text}");
+            text += &String::from_utf8_lossy(&part[..length]);
+        }
+    };
+    until("\"label\":\"cat\"");
+    served.feed.publish(update("dog"));
+    until("\"label\":\"dog\"");
+}
+
+#[test]
+fn pictures_are_encoded_only_for_those_who_look() {
+    let served = serve(None);
+    assert!(!served.feed.wants_picture());
+    let feed = served.feed.clone();
+    let camera = std::thread::spawn(move || {
+        let start = Instant::now();
+        while !feed.wants_picture() {
+            assert!(start.elapsed() < Duration::from_secs(10));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        feed.publish_picture(b"a picture".to_vec());
+    });
+    let (status, picture) = served.get("/snapshot.jpg");
+    assert_eq!((status, picture.as_str()), (200, "a picture"));
+    camera.join().unwrap();
+    assert!(!served.feed.wants_picture());
+    // No frames: no picture, and no old one.
+    assert_eq!(served.get("/snapshot.jpg").0, 503);
+}
+
+#[test]
+fn posted_pictures_are_classified() {
+    let served = serve(None);
+    let (status, answer) = served.ask("POST", "/api/classify", "", artefacts::PHOTOS[0].bytes);
+    let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!((status, answer[0]["label"].as_str()), (200, Some("cat")), "{answer}");
+    let (status, answer) = served.ask("POST", "/api/classify", "", &artefacts::PHOTOS[0].bytes[..5000]);
+    assert_eq!(status, 422);
+    assert!(String::from_utf8_lossy(&answer).contains("truncated"));
+    assert_eq!(served.ask("POST", "/api/classify", "", &vec![0; 10_000_000]).0, 413);
+    assert_eq!(served.get("/api/classify").0, 405);
+}
+
+#[test]
+fn nothing_is_served_without_the_token() {
+    let served = serve(Some(TOKEN));
+    let encoded = TOKEN.replace(' ', "%20");
+    for path in ["/", "/events", "/history", "/stream.mjpg", "/snapshot.jpg", "/metrics", "/healthz", "/nothing"] {
+        for (query, headers) in [("", ""), ("?token=wrong", ""), ("", "Authorization: Bearer wrong\r\n")] {
+            let (status, body) = served.ask("GET", &format!("{path}{query}"), headers, b"");
+            assert_eq!(status, 401, "{path}{query}");
+            assert_eq!(body, b"the token is missing or wrong\n");
+        }
+    }
+    assert_eq!(served.ask("POST", "/api/classify", "", artefacts::PHOTOS[0].bytes).0, 401);
+    assert_eq!(served.get(&format!("/?token={encoded}")).0, 200);
+    assert_eq!(served.ask("GET", "/history", &format!("Authorization: Bearer {TOKEN}\r\n"), b"").0, 200);
+}
+
+#[test]
+fn names_of_others_are_refused() {
+    let served = serve(None);
+    let mut stream = served.connect();
+    write!(stream, "GET /history HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+}
+
+#[test]
+fn idle_and_slow_clients_keep_nobody_out_for_long() {
+    let served = serve(None);
+    let idle: Vec<TcpStream> = (0..200).map(|_| served.connect()).collect();
+    let mut slow = served.connect();
+    let _ = slow.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ");
+    // The loop that feeds is not kept from it.
+    let start = Instant::now();
+    served.feed.publish(update("cat"));
+    assert!(start.elapsed() < Duration::from_secs(1));
+    // The first ones are closed when their time is over; then there is room again.
+    let start = Instant::now();
+    let answered = loop {
+        let mut stream = served.connect();
+        let _ = write!(stream, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let mut answer = String::new();
+        if stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 200") {
+            break start.elapsed();
+        }
+        assert!(start.elapsed() < 4 * HEADER_TIME, "nobody is served any more");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    assert!(answered < 3 * HEADER_TIME, "{answered:?}");
+    drop((idle, slow));
+}
+
+#[test]
+fn a_body_that_never_ends_is_given_up() {
+    let served = serve(None);
+    let mut stream = served.connect();
+    write!(stream, "POST /api/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc").unwrap();
+    let start = Instant::now();
+    let mut answer = [0; 64];
+    let length = stream.read(&mut answer).unwrap();
+    assert!(answer[..length].starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer[..length]));
+    assert!(start.elapsed() >= REQUEST_TIME && start.elapsed() < 2 * REQUEST_TIME);
+}
