@@ -19,6 +19,13 @@ pub(crate) struct Class {
     logit: Option<f64>,
 }
 
+#[cfg(feature = "camera")]
+impl std::fmt::Display for Class {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} {:.0} %", self.label, self.probability * 100.0)
+    }
+}
+
 /// The `count` best classes, best first.
 pub(crate) fn best(scores: &Scores, labels: &Labels, count: u16) -> Vec<Class> {
     let describe = |class| Class {
