@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Context, Error, Result, anyhow};
 use serde::Serialize;
 
 use super::convert;
@@ -172,6 +172,8 @@ impl Shared {
     /// The capturing thread.
     fn capture(&self, mut source: Box<dyn Source>) {
         let Settings { source: name, every, .. } = &self.settings;
+        // Also where a driver's crate panics: nobody must wait for frames that never come.
+        let _closed = Closed(self);
         let mut frame = Frame::default();
         let mut number = 0;
         let mut pause = PAUSES.0;
@@ -207,7 +209,6 @@ impl Shared {
                 }
             }
         }
-        self.frames.close();
     }
 
     /// Tries until it succeeds, or should end.
@@ -258,6 +259,18 @@ impl Shared {
 
     fn fail(&self, error: Error) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+}
+
+/// Closes the mailbox of frames when the capturing thread ends, however it ends.
+struct Closed<'a>(&'a Shared);
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.fail(anyhow!("{}: the capturing thread failed; please report how", self.0.settings.source));
+        }
+        self.0.frames.close();
     }
 }
 

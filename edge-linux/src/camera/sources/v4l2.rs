@@ -1,15 +1,18 @@
 //! Cameras of Linux's Video4Linux: USB cameras, capture cards, and whatever else is a `/dev/video*`.
 
 use std::io;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use linuxvideo::format::{FrameSizes, PixFormat};
-use linuxvideo::stream::ReadStream;
-use linuxvideo::{BufType, CapabilityFlags, Device, Fract};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use moq_v4l::buffer::{Flags as BufferFlags, Type};
+use moq_v4l::capability::Flags as Capabilities;
+use moq_v4l::framesize::FrameSizeEnum;
+use moq_v4l::io::mmap::Stream;
+use moq_v4l::io::traits::CaptureStream;
+use moq_v4l::video::Capture;
+use moq_v4l::video::capture::Parameters;
+use moq_v4l::{Device, Format, FourCC};
 use tinception_core::image::Size;
 
 use super::{Read, Source, Wanted};
@@ -34,7 +37,7 @@ const FORMATS: [([u8; 4], FrameFormat); 8] = [
 
 /// A camera that streams.
 pub(super) struct Camera {
-    stream: ReadStream,
+    stream: Stream<'static>,
     layout: Layout,
     path: PathBuf,
     silence: Duration,
@@ -44,23 +47,22 @@ impl Camera {
     pub(super) fn open(path: &Path, wanted: &Wanted) -> Result<Self> {
         let named = || path.display().to_string();
         let device = open_device(path)?;
-        if !device.capabilities().with_context(named)?.device_capabilities().contains(CapabilityFlags::VIDEO_CAPTURE) {
+        if !device.query_caps().with_context(named)?.capabilities.contains(Capabilities::VIDEO_CAPTURE) {
             return Err(file_error(path, "gives no pictures; `tinception cameras` lists the devices that do"));
         }
-        let offered: Vec<_> = formats(&device).collect::<io::Result<_>>().with_context(named)?;
+        let offered = formats(&device).with_context(named)?;
         let (code, _) = cheapest(&offered, wanted.format).ok_or_else(|| {
             let offered: Vec<_> = offered.iter().map(|code| String::from_utf8_lossy(code)).collect();
             let what = if wanted.format.is_some() { "not in that --format" } else { "in none that is understood" };
             file_error(path, format_args!("gives pictures {what}, but in {}", offered.join(", ")))
         })?;
         let (width, height) = wanted.size.unwrap_or(USUAL_SIZE);
-        let asked = PixFormat::new(width, height, linuxvideo::format::PixelFormat::from_fourcc(code));
-        let camera = device.video_capture(asked).map_err(|error| busy(path, error))?;
-        let given = camera.format();
-        let format = understood(given.pixel_format().as_fourcc())
+        let asked = Format::new(width, height, FourCC::new(&code));
+        let given = device.set_format(&asked).map_err(|error| busy(path, error))?;
+        let format = understood(given.fourcc.repr)
             .ok_or_else(|| file_error(path, "changed to a format that is not understood; give another --format"))?;
-        let size = Size::new(given.width(), given.height());
-        let stride = Some(given.bytes_per_line() as usize).filter(|stride| *stride > 0 && format != FrameFormat::Mjpeg);
+        let size = Size::new(given.width, given.height);
+        let stride = Some(given.stride as usize).filter(|stride| *stride > 0 && format != FrameFormat::Mjpeg);
         let layout = Layout::new(format, size, stride).with_context(named)?;
         if let Some(wanted_size) = wanted.size
             && wanted_size != (size.width, size.height)
@@ -72,10 +74,16 @@ impl Camera {
                 size.height
             );
         }
-        if let Some(rate) = wanted.rate {
-            camera.set_frame_interval(Fract::new(1, rate)).with_context(named)?;
+        if let Some(wanted_format) = wanted.format
+            && wanted_format != format
+        {
+            return Err(file_error(path, "does not keep to that --format; leave it out"));
         }
-        let stream = camera.into_stream().map_err(|error| busy(path, error))?;
+        if let Some(rate) = wanted.rate {
+            device.set_params(&Parameters::with_fps(rate)).with_context(named)?;
+        }
+        let mut stream = Stream::new(&device, Type::VideoCapture).map_err(|error| busy(path, error))?;
+        stream.set_timeout(wanted.silence());
         Ok(Self { stream, layout, path: path.to_owned(), silence: wanted.silence() })
     }
 }
@@ -89,7 +97,7 @@ fn busy(path: &Path, error: io::Error) -> anyhow::Error {
 }
 
 fn open_device(path: &Path) -> Result<Device> {
-    Device::open(path).map_err(|error| {
+    Device::with_path(path).and_then(|device| device.query_caps().map(|_| device)).map_err(|error| {
         let way_out = match error.kind() {
             io::ErrorKind::NotFound => "there is no such device; `tinception cameras` lists what there is",
             io::ErrorKind::PermissionDenied => "may not be opened; join the group video (sudo usermod -aG video $USER)",
@@ -100,8 +108,8 @@ fn open_device(path: &Path) -> Result<Device> {
 }
 
 /// The codes of all formats that a device offers.
-fn formats(device: &Device) -> impl Iterator<Item = io::Result<[u8; 4]>> {
-    device.formats(BufType::VIDEO_CAPTURE).map(|format| Ok(format?.pixel_format().as_fourcc()))
+fn formats(device: &Device) -> io::Result<Vec<[u8; 4]>> {
+    Ok(device.enum_formats()?.into_iter().map(|format| format.fourcc.repr).collect())
 }
 
 fn understood(code: [u8; 4]) -> Option<FrameFormat> {
@@ -117,24 +125,22 @@ fn cheapest(offered: &[[u8; 4]], wanted: Option<FrameFormat>) -> Option<([u8; 4]
 impl Source for Camera {
     fn read(&mut self, frame: &mut Frame) -> Result<Read> {
         let Self { stream, layout, path, silence } = self;
-        let named = || path.display().to_string();
-        // A camera that hangs, or was unplugged while it slept, would block for ever.
-        let timeout = Timespec { tv_sec: silence.as_secs() as i64, tv_nsec: silence.subsec_nanos().into() };
-        let mut ready = [PollFd::from_borrowed_fd(stream.as_fd(), PollFlags::IN)];
-        match poll(&mut ready, Some(&timeout)) {
-            Ok(0) => bail!("{}: no picture for {} s", path.display(), silence.as_secs_f64()),
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(io::Error::from(error)).with_context(named),
-        }
+        // It waits no longer than that: a camera that hangs, or was unplugged while it slept, would block for ever.
+        let (bytes, about) = match stream.next() {
+            Ok(next) => next,
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                bail!("{}: no picture for {} s", path.display(), silence.as_secs_f64())
+            }
+            Err(error) => return Err(error).with_context(|| path.display().to_string()),
+        };
         frame.layout = *layout;
-        let whole = stream
-            .dequeue(|view| {
-                frame.bytes.clear();
-                frame.bytes.extend_from_slice(&view);
-                Ok(!view.is_error())
-            })
-            .with_context(named)?;
-        Ok(if whole { Read::Frame } else { Read::Broken("the driver marks the picture as damaged".into()) })
+        frame.bytes.clear();
+        frame.bytes.extend_from_slice(bytes.get(..about.bytesused as usize).unwrap_or(bytes));
+        Ok(if about.flags.contains(BufferFlags::ERROR) {
+            Read::Broken("the driver marks the picture as damaged".into())
+        } else {
+            Read::Frame
+        })
     }
 }
 
@@ -156,7 +162,7 @@ pub(crate) struct ListedFormat {
     pub(crate) code: String,
     /// Whether `tinception camera` understands it.
     pub(crate) understood: bool,
-    /// Sizes, as `640x480`, or from `32x32` to `1920x1080`.
+    /// Sizes: `640x480`, or a range, `32x32...1920x1080`.
     pub(crate) sizes: Vec<String>,
 }
 
@@ -183,29 +189,24 @@ pub(crate) fn list() -> Result<Vec<Listed>> {
 fn describe(path: &Path) -> Result<Option<Listed>> {
     let device = open_device(path)?;
     let named = || path.display().to_string();
-    let capabilities = device.capabilities().with_context(named)?;
-    if !capabilities.device_capabilities().contains(CapabilityFlags::VIDEO_CAPTURE) {
+    let about = device.query_caps().with_context(named)?;
+    if !about.capabilities.contains(Capabilities::VIDEO_CAPTURE) {
         return Ok(None);
     }
     let mut listed = Vec::new();
-    for code in formats(&device) {
-        let code = code.with_context(named)?;
-        let sizes = match device.frame_sizes(linuxvideo::format::PixelFormat::from_fourcc(code)) {
-            Ok(FrameSizes::Discrete(sizes)) => {
-                sizes.iter().map(|size| format!("{}x{}", size.width(), size.height())).collect()
+    for code in formats(&device).with_context(named)? {
+        // Capture cards have the size of their signal, and list none.
+        let sizes = device.enum_framesizes(FourCC::new(&code)).unwrap_or_default();
+        let sizes = sizes.into_iter().map(|size| match size.size {
+            FrameSizeEnum::Discrete(size) => format!("{}x{}", size.width, size.height),
+            FrameSizeEnum::Stepwise(range) => {
+                format!("{}x{}...{}x{}", range.min_width, range.min_height, range.max_width, range.max_height)
             }
-            Ok(range) => vec![
-                format!("{}x{}", range.min_width(), range.min_height()),
-                "...".into(),
-                format!("{}x{}", range.max_width(), range.max_height()),
-            ],
-            // Capture cards have the size of their signal.
-            Err(_) => Vec::new(),
-        };
+        });
         let text = String::from_utf8_lossy(&code).trim_end().to_owned();
-        listed.push(ListedFormat { code: text, understood: understood(code).is_some(), sizes });
+        listed.push(ListedFormat { code: text, understood: understood(code).is_some(), sizes: sizes.collect() });
     }
-    Ok(Some(Listed { device: path.to_owned(), name: capabilities.card().to_owned(), formats: listed }))
+    Ok(Some(Listed { device: path.to_owned(), name: about.card, formats: listed }))
 }
 
 #[cfg(test)]
