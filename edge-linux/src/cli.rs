@@ -5,6 +5,8 @@ use clap::{Parser, Subcommand};
 use crate::commands::{
     bench, classify, compare, demo, eval, fetch, firmware_report, import, inspect, quantize, selftest, zoo,
 };
+#[cfg(feature = "camera")]
+use crate::commands::{camera, cameras};
 
 /// Classifies pictures with convolutional networks: int8 (.tin) with the same bits on every processor, float (.onnx)
 /// for comparison, and compiles the one into the other.
@@ -39,6 +41,12 @@ pub(crate) enum Command {
     Quantize(quantize::Args),
     /// Say what is on pictures
     Classify(classify::Args),
+    /// Say what a camera sees, frame by frame
+    #[cfg(feature = "camera")]
+    Camera(camera::Args),
+    /// List cameras, their formats and sizes
+    #[cfg(feature = "camera")]
+    Cameras(cameras::Args),
     /// Measure a network's accuracy on labelled pictures
     Eval(eval::Args),
     /// Compare the int8 network with the float one, layer by layer

@@ -20,6 +20,12 @@ pub(crate) fn report_error(error: &anyhow::Error) {
     let _ = writeln!(io::stderr(), "tinception: error: {line}");
 }
 
+/// Writes something that is no error to stderr, as one line.
+#[cfg(feature = "camera")]
+pub(crate) fn notice(message: impl Display) {
+    let _ = writeln!(io::stderr(), "tinception: {message}");
+}
+
 /// An error about a file: its name, what is wrong and what to do.
 pub(crate) fn file_error(path: &Path, message: impl Display) -> anyhow::Error {
     anyhow!("{}: {message}", path.display())

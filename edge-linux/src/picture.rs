@@ -95,6 +95,18 @@ impl RgbPicture {
         Ok(Self { size: Size::new(rgb.width(), rgb.height()), data: rgb.into_raw() })
     }
 
+    /// Width and height.
+    #[cfg(feature = "camera")]
+    pub(crate) fn size(&self) -> Size {
+        self.size
+    }
+
+    /// Red, green, blue of each pixel.
+    #[cfg(feature = "camera")]
+    pub(crate) fn pixels(&self) -> &[u8] {
+        &self.data
+    }
+
     /// The picture, as the core takes it.
     pub(crate) fn view(&self) -> Result<Picture<'_>, ImageError> {
         Picture::new(PixelFormat::Rgb888, self.size, self.size.width as usize * 3, &self.data)
@@ -132,8 +144,8 @@ fn jpeg_pixels(bytes: &[u8]) -> Jpeg {
     }
 }
 
-/// Whether a JPEG file has its end-of-image marker where its segments say it should be (ITU-T T.81, annex B).
-fn is_complete_jpeg(bytes: &[u8]) -> bool {
+/// Whether a JPEG picture has its end-of-image marker where its segments say it should be (ITU-T T.81, annex B).
+pub(crate) fn is_complete_jpeg(bytes: &[u8]) -> bool {
     const START_OF_IMAGE: u8 = 0xD8;
     const END_OF_IMAGE: u8 = 0xD9;
     const START_OF_SCAN: u8 = 0xDA;

@@ -9,14 +9,26 @@ use crate::engine::Scores;
 use crate::labels::Labels;
 
 /// A class and its scores.
-#[derive(Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Class {
-    class: usize,
-    label: String,
+    /// Its index.
+    pub(crate) class: usize,
+    /// Its name.
+    pub(crate) label: String,
+    /// Its id, where the name has one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
-    probability: f64,
-    logit: Option<f64>,
+    pub(crate) id: Option<String>,
+    /// 0 to 1.
+    pub(crate) probability: f64,
+    /// What went into the softmax.
+    pub(crate) logit: Option<f64>,
+}
+
+#[cfg(feature = "camera")]
+impl std::fmt::Display for Class {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} {:.0} %", self.label, self.probability * 100.0)
+    }
 }
 
 /// The `count` best classes, best first.

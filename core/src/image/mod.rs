@@ -17,7 +17,7 @@ mod quantize;
 mod resample;
 
 pub use geometry::{Geometry, MAX_RESIZED, Resize};
-pub use picture::{MAX_SIDE, Picture, PixelFormat};
+pub use picture::{MAX_SIDE, Picture, PixelFormat, yuv_to_rgb};
 pub use quantize::quantize_pixels;
 pub use resample::resample;
 

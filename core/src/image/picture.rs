@@ -106,7 +106,7 @@ impl<'a> Picture<'a> {
                 let pairs = self.row(y, 0).as_chunks().0;
                 let pixels = (x as usize..).map_while(|column| {
                     let &[first, blue, second, red] = pairs.get(column / 2)?;
-                    Some(yuv([if column.is_multiple_of(2) { first } else { second }, blue, red]))
+                    Some(yuv_to_rgb([if column.is_multiple_of(2) { first } else { second }, blue, red]))
                 });
                 store::<CHANNELS>(pixels, out);
             }
@@ -157,7 +157,9 @@ fn rgb565(word: u16) -> [u8; 3] {
 /// Luma, blue difference and red difference to RGB: ITU-R BT.601, limited range. With `Kr` 0.299, `Kg` 0.587 and `Kb`
 /// 0.114, red is `255/219 * luma + 255/224 * 2 (1 - Kr) * red difference`, blue likewise; green loses `Kr / Kg` and
 /// `Kb / Kg` of the differences' parts. In 20 fractional bits: as many as keep the sums within an `i32`.
-fn yuv([luma, blue, red]: [u8; 3]) -> [u8; 3] {
+#[inline]
+#[must_use]
+pub fn yuv_to_rgb([luma, blue, red]: [u8; 3]) -> [u8; 3] {
     let luma = (i32::from(luma) - 16) * 1_220_945 + (1 << 19);
     let blue = i32::from(blue) - 128;
     let red = i32::from(red) - 128;

@@ -1,6 +1,12 @@
 //! The commands, a file each.
 
 pub(crate) mod bench;
+#[cfg(feature = "camera")]
+pub(crate) mod camera;
+#[cfg(feature = "serve")]
+pub(crate) mod camera_page;
+#[cfg(feature = "camera")]
+pub(crate) mod cameras;
 pub(crate) mod classify;
 pub(crate) mod compare;
 pub(crate) mod demo;
@@ -27,6 +33,10 @@ pub(crate) fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode> {
         Command::Import(args) => import::run(args, out),
         Command::Quantize(args) => quantize::run(args, out),
         Command::Classify(args) => classify::run(args, out),
+        #[cfg(feature = "camera")]
+        Command::Camera(args) => camera::run(args, out),
+        #[cfg(feature = "camera")]
+        Command::Cameras(args) => cameras::run(args, out),
         Command::Eval(args) => eval::run(args, out),
         Command::Compare(args) => compare::run(args, out),
         Command::Inspect(args) => inspect::run(args, out),

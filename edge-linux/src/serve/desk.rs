@@ -7,19 +7,19 @@ use anyhow::{Context, Result};
 use axum::body::Bytes;
 use tokio::sync::oneshot;
 
-use super::feed::Share;
 use crate::engine::Network;
 use crate::labels::Labels;
 use crate::picture::RgbPicture;
+use crate::ranking::{self, Class};
 
 /// Pictures that wait; more are refused.
 const QUEUE: usize = 4;
 /// Classes in an answer.
-const TOP: usize = 5;
+const TOP: u16 = 5;
 
 struct Request {
     picture: Bytes,
-    answer: oneshot::Sender<Result<Vec<Share>>>,
+    answer: oneshot::Sender<Result<Vec<Class>>>,
 }
 
 /// Why there is no answer.
@@ -40,17 +40,21 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    /// Starts the thread; it opens the network.
+    /// Starts the thread; it opens the network. Its classes are named by `labels`, or as the network names them.
     ///
     /// # Errors
     /// What `open` says, or no thread can be started.
-    pub(crate) fn start(open: impl FnOnce() -> Result<Box<dyn Network>> + Send + 'static) -> Result<Self> {
+    pub(crate) fn start(
+        labels: Option<Labels>,
+        open: impl FnOnce() -> Result<Box<dyn Network>> + Send + 'static,
+    ) -> Result<Self> {
         let (requests, queue) = sync_channel(QUEUE);
         let (opened, outcome) = sync_channel(1);
         let work = move || match open() {
             Ok(network) => {
                 let _ = opened.send(Ok(()));
-                answer(&*network, &queue);
+                let labels = labels.unwrap_or_else(|| Labels::new(network.labels().into_iter()));
+                answer(&*network, &labels, &queue);
             }
             Err(error) => drop(opened.send(Err(error))),
         };
@@ -60,7 +64,7 @@ impl Desk {
     }
 
     /// The best classes of an encoded picture.
-    pub(super) async fn classify(&self, picture: Bytes) -> Result<Vec<Share>, Refusal> {
+    pub(super) async fn classify(&self, picture: Bytes) -> Result<Vec<Class>, Refusal> {
         let (answer, answered) = oneshot::channel();
         match self.requests.try_send(Request { picture, answer }) {
             Ok(()) => {}
@@ -68,15 +72,14 @@ impl Desk {
             Err(TrySendError::Disconnected(_)) => return Err(Refusal::Gone),
         }
         match answered.await {
-            Ok(Ok(shares)) => Ok(shares),
+            Ok(Ok(classes)) => Ok(classes),
             Ok(Err(error)) => Err(Refusal::Picture(format!("{error:#}"))),
             Err(_) => Err(Refusal::Gone),
         }
     }
 }
 
-fn answer(network: &dyn Network, queue: &Receiver<Request>) {
-    let labels = Labels::new(network.labels().into_iter());
+fn answer(network: &dyn Network, labels: &Labels, queue: &Receiver<Request>) {
     let mut worker = network.worker();
     while let Ok(Request { picture, answer }) = queue.recv() {
         // Nobody waits any longer: the client is gone, or its time is over.
@@ -86,13 +89,6 @@ fn answer(network: &dyn Network, queue: &Receiver<Request>) {
         let scores = RgbPicture::parse(&picture, Path::new("picture"))
             .and_then(|picture| Ok(network.preprocessor().pixels(&picture)?))
             .and_then(|pixels| worker.classify(&pixels));
-        let shares = scores.map(|scores| {
-            let share = |class| Share {
-                label: labels.get(class),
-                probability: scores.probabilities.get(class).copied().unwrap_or_default(),
-            };
-            scores.top(TOP).into_iter().map(share).collect()
-        });
-        let _ = answer.send(shares);
+        let _ = answer.send(scores.map(|scores| ranking::best(&scores, labels, TOP)));
     }
 }

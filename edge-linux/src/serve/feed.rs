@@ -10,18 +10,11 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::metrics::Metrics;
+use crate::camera::Counts;
+use crate::ranking::Class;
 
 /// Changes of the label that are remembered.
 const HISTORY: usize = 50;
-
-/// A class and its probability.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Share {
-    /// The class's name.
-    pub(crate) label: String,
-    /// 0 to 1.
-    pub(crate) probability: f64,
-}
 
 /// Where a frame's time went, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -36,26 +29,11 @@ pub(crate) struct Stages {
     pub(crate) capture_to_label: f64,
 }
 
-/// What was counted since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Counts {
-    /// Frames that the source gave.
-    pub(crate) captured: u64,
-    /// Frames that the network saw.
-    pub(crate) classified: u64,
-    /// Frames that were passed over for a newer one.
-    pub(crate) dropped: u64,
-    /// Frames that could not be decoded.
-    pub(crate) broken: u64,
-    /// Times that the source was opened again.
-    pub(crate) reconnects: u64,
-}
-
 /// A classified frame.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Update {
     /// The best classes, best first.
-    pub(crate) top: Vec<Share>,
+    pub(crate) top: Vec<Class>,
     /// The label that holds steady; `None` for none above the threshold.
     pub(crate) label: Option<String>,
     /// Classified frames in the last second.
@@ -64,7 +42,9 @@ pub(crate) struct Update {
     pub(crate) entropy: f64,
     /// Where its time went.
     pub(crate) milliseconds: Stages,
-    /// Counters.
+    /// Frames that the network saw since the start.
+    pub(crate) classified: u64,
+    /// What became of the others.
     pub(crate) counts: Counts,
 }
 

@@ -19,6 +19,7 @@ pub(super) struct Metrics {
     network: Histogram,
     captured: Counter,
     classified: Counter,
+    skipped: Counter,
     dropped: Counter,
     broken: Counter,
     reconnects: Counter,
@@ -37,6 +38,7 @@ impl Metrics {
             network: histogram(),
             captured: Counter::default(),
             classified: Counter::default(),
+            skipped: Counter::default(),
             dropped: Counter::default(),
             broken: Counter::default(),
             reconnects: Counter::default(),
@@ -50,6 +52,7 @@ impl Metrics {
         registry.register_with_unit("network", "Time in the network", Unit::Seconds, metrics.network.clone());
         registry.register("frames_captured", "Frames that the source gave", metrics.captured.clone());
         registry.register("frames_classified", "Frames that the network saw", metrics.classified.clone());
+        registry.register("frames_skipped", "Frames passed over, as --every asks for", metrics.skipped.clone());
         registry.register("frames_dropped", "Frames passed over for a newer one", metrics.dropped.clone());
         registry.register("frames_broken", "Frames that could not be decoded", metrics.broken.clone());
         registry.register("source_reconnects", "Times the source was opened again", metrics.reconnects.clone());
@@ -68,7 +71,8 @@ impl Metrics {
         let counts = &update.counts;
         for (counter, count) in [
             (&self.captured, counts.captured),
-            (&self.classified, counts.classified),
+            (&self.classified, update.classified),
+            (&self.skipped, counts.skipped),
             (&self.dropped, counts.dropped),
             (&self.broken, counts.broken),
             (&self.reconnects, counts.reconnects),
@@ -76,7 +80,7 @@ impl Metrics {
             counter.inc_by(count.saturating_sub(counter.get()));
         }
         self.frames_per_second.set(update.frames_per_second);
-        let probability = |index| update.top.get(index).map_or(0.0, |share: &super::feed::Share| share.probability);
+        let probability = |index: usize| update.top.get(index).map_or(0.0, |class| class.probability);
         self.margin.set(probability(0) - probability(1));
         self.entropy.set(update.entropy);
     }

@@ -12,7 +12,9 @@ mod access;
 mod board;
 mod desk;
 mod feed;
+mod live;
 mod metrics;
+mod picture;
 mod routes;
 #[cfg(test)]
 mod tests;
@@ -29,7 +31,8 @@ use tokio::sync::Semaphore;
 
 pub(crate) use self::access::Access;
 pub(crate) use self::desk::Desk;
-pub(crate) use self::feed::{Counts, Feed, Share, Stages, Update};
+pub(crate) use self::feed::Feed;
+pub(crate) use self::live::Live;
 
 /// Connections at once; more are closed as they come.
 const CONNECTIONS: usize = 64;

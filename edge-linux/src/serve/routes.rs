@@ -135,7 +135,7 @@ async fn healthz(State(shared): Served) -> Response {
 
 async fn classify(State(shared): Served, picture: Bytes) -> Response {
     match shared.desk.classify(picture).await {
-        Ok(shares) => json(StatusCode::OK, &shares),
+        Ok(classes) => json(StatusCode::OK, &classes),
         Err(Refusal::Picture(error)) => failed(StatusCode::UNPROCESSABLE_ENTITY, &error),
         Err(Refusal::Busy) => failed(StatusCode::SERVICE_UNAVAILABLE, "too many pictures at once; try again"),
         Err(Refusal::Gone) => failed(StatusCode::SERVICE_UNAVAILABLE, "this server can classify no more; restart it"),

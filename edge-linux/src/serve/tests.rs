@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 use tinception_core::model::Checksum;
 use tinception_models::artefacts;
 
+use super::feed::{Stages, Update};
 use super::*;
+use crate::camera::Counts;
 use crate::engine::CoreNetwork;
+use crate::ranking::Class;
 
 const TOKEN: &str = "a token of some length";
 
@@ -20,9 +23,10 @@ struct Served {
 }
 
 fn serve(token: Option<&str>) -> Served {
-    let desk =
-        Desk::start(|| Ok(Box::new(CoreNetwork::open(Path::new(artefacts::MODELS[0].name), Checksum::Verify, 1)?)))
-            .unwrap();
+    let desk = Desk::start(None, || {
+        Ok(Box::new(CoreNetwork::open(Path::new(artefacts::MODELS[0].name), Checksum::Verify, 1)?))
+    })
+    .unwrap();
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let feed = Arc::new(Feed::new());
     let access = Access::new(any, token.map(str::to_owned)).unwrap();
@@ -30,10 +34,12 @@ fn serve(token: Option<&str>) -> Served {
 }
 
 fn update(label: &str) -> Update {
-    let top = vec![Share { label: label.into(), probability: 0.75 }, Share { label: "b<i>".into(), probability: 0.25 }];
+    let class =
+        |class, label: &str, probability| Class { class, label: label.into(), id: None, probability, logit: None };
+    let top = vec![class(0, label, 0.75), class(1, "b<i>", 0.25)];
     let milliseconds = Stages { decode: 1.0, resize: 0.5, network: 3.0, capture_to_label: 5.0 };
-    let counts = Counts { captured: 9, classified: 7, dropped: 2, ..Counts::default() };
-    Update { top, label: Some(label.into()), milliseconds, counts, ..Update::default() }
+    let counts = Counts { captured: 9, dropped: 2, ..Counts::default() };
+    Update { top, label: Some(label.into()), milliseconds, classified: 7, counts, ..Update::default() }
 }
 
 impl Served {
@@ -88,6 +94,7 @@ fn everything_the_page_needs_is_there() {
     for line in [
         "tinception_capture_to_label_seconds_count 3",
         "tinception_frames_captured_total 9",
+        "tinception_frames_classified_total 7",
         "tinception_frames_dropped_total 2",
         "tinception_top1_margin 0.5",
         "# EOF",

@@ -1,0 +1,179 @@
+//! Frames to RGB. YUV is ITU-R BT.601, limited range (luma 16 to 235), as webcams and the Raspberry Pi's pipes send it. It is
+//! rounded as the core rounds it, so that a microcontroller sees the same colours. Each difference counts for all of its
+//! pixels alike.
+
+use tinception_core::image::{Size, yuv_to_rgb};
+
+use super::frame::{BadFrame, Frame, FrameFormat, RgbFrame};
+use super::jpeg;
+
+/// Decodes `frame` into `rgb`.
+///
+/// # Errors
+/// The frame is shorter than its layout says, or a damaged JPEG picture. `rgb` then holds nothing of use.
+pub(crate) fn to_rgb(frame: &Frame, rgb: &mut RgbFrame) -> Result<(), BadFrame> {
+    let Frame { layout, bytes, .. } = frame;
+    if layout.format == FrameFormat::Mjpeg {
+        return jpeg::decode(bytes, rgb);
+    }
+    let needed = layout.frame_bytes();
+    if bytes.len() < needed {
+        return Err(BadFrame(format!("the frame has {} bytes, and {needed} are needed", bytes.len())));
+    }
+    rgb.resize(layout.size);
+    let Size { width, height } = layout.size;
+    let row_bytes = layout.format.row_bytes(width);
+    let (first, differences) = bytes.split_at(layout.luma_bytes());
+    let stride = layout.difference_stride();
+    let rows = first.chunks_exact(layout.stride).map(|row| &row[..row_bytes]);
+    let lines = rgb.data.chunks_exact_mut(3 * width as usize).zip(rows);
+    match layout.format {
+        FrameFormat::Yuyv => lines.for_each(|(line, row)| yuyv_row(row, line)),
+        FrameFormat::Nv12 => {
+            for ((line, luma), differences) in lines.zip(differences.chunks_exact(stride).flat_map(|row| [row; 2])) {
+                yuv_row(luma, differences.as_chunks().0.iter().copied(), line);
+            }
+        }
+        FrameFormat::Yuv420 => {
+            let (blue, red) = differences.split_at(stride * height.div_ceil(2) as usize);
+            let differences = blue.chunks_exact(stride).zip(red.chunks_exact(stride)).flat_map(|rows| [rows; 2]);
+            for ((line, luma), (blue, red)) in lines.zip(differences) {
+                yuv_row(luma, blue.iter().zip(red).map(|(blue, red)| [*blue, *red]), line);
+            }
+        }
+        FrameFormat::Rgb24 => lines.for_each(|(line, row)| line.copy_from_slice(row)),
+        FrameFormat::Grey => {
+            for (line, row) in lines {
+                line.as_chunks_mut().0.iter_mut().zip(row).for_each(|(pixel, luma)| *pixel = [*luma; 3]);
+            }
+        }
+        FrameFormat::Mjpeg => {}
+    }
+    Ok(())
+}
+
+/// A packed row: luma, blue difference, luma, red difference.
+fn yuyv_row(row: &[u8], line: &mut [u8]) {
+    for (pixels, &[first, blue, second, red]) in line.as_chunks_mut::<6>().0.iter_mut().zip(row.as_chunks().0) {
+        let [r, g, b] = yuv_to_rgb([first, blue, red]);
+        let [s, h, c] = yuv_to_rgb([second, blue, red]);
+        *pixels = [r, g, b, s, h, c];
+    }
+}
+
+/// A row of luma with a pair of differences, blue and red, for each two of its pixels.
+fn yuv_row(luma: &[u8], mut differences: impl Iterator<Item = [u8; 2]>, line: &mut [u8]) {
+    let (pairs, last) = luma.as_chunks();
+    let (pixels, last_pixel) = line.as_chunks_mut::<6>();
+    for ((pixels, &[first, second]), [blue, red]) in pixels.iter_mut().zip(pairs).zip(&mut differences) {
+        let [r, g, b] = yuv_to_rgb([first, blue, red]);
+        let [s, h, c] = yuv_to_rgb([second, blue, red]);
+        *pixels = [r, g, b, s, h, c];
+    }
+    if let ([luma], Some([blue, red])) = (last, differences.next()) {
+        last_pixel.copy_from_slice(&yuv_to_rgb([*luma, blue, red]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use rand::rngs::SmallRng;
+    use rand::{Rng, SeedableRng};
+    use tinception_core::image::{Channels, Geometry, Picture, PixelFormat, Resize, resample};
+
+    use super::*;
+    use crate::camera::frame::Layout;
+
+    /// BT.601 in floating point, from the standard's own constants.
+    fn bt601(luma: u8, blue: u8, red: u8) -> [f64; 3] {
+        let luma = (f64::from(luma) - 16.0) / 219.0;
+        let (blue, red) = ((f64::from(blue) - 128.0) / 224.0, (f64::from(red) - 128.0) / 224.0);
+        let (r, b) = (luma + 2.0 * (1.0 - 0.299) * red, luma + 2.0 * (1.0 - 0.114) * blue);
+        let g = (luma - 0.299 * r - 0.114 * b) / 0.587;
+        [r, g, b].map(|value| (value * 255.0).clamp(0.0, 255.0))
+    }
+
+    /// A frame of random bytes, its padding among them.
+    fn random(format: FrameFormat, size: Size, padding: usize) -> Frame {
+        let least = Layout::new(format, size, None).unwrap().stride;
+        let layout = Layout::new(format, size, Some(least + padding)).unwrap();
+        let mut bytes = vec![0; layout.frame_bytes()];
+        SmallRng::seed_from_u64(601).fill(&mut bytes[..]);
+        Frame { layout, bytes, number: 0, captured: Instant::now() }
+    }
+
+    /// Where the formats' definitions say that a pixel's luma and differences lie.
+    fn sample(frame: &Frame, x: usize, y: usize) -> [f64; 3] {
+        let Layout { format, size, stride } = frame.layout;
+        let height = size.height as usize;
+        let at = |index: usize| frame.bytes[index];
+        match format {
+            FrameFormat::Yuyv => {
+                let pair = y * stride + x / 2 * 4;
+                bt601(at(y * stride + 2 * x), at(pair + 1), at(pair + 3))
+            }
+            FrameFormat::Nv12 => {
+                let pair = stride * height + y / 2 * stride.next_multiple_of(2) + x / 2 * 2;
+                bt601(at(y * stride + x), at(pair), at(pair + 1))
+            }
+            FrameFormat::Yuv420 => {
+                let half = stride.div_ceil(2);
+                let blue = stride * height + y / 2 * half + x / 2;
+                bt601(at(y * stride + x), at(blue), at(blue + half * height.div_ceil(2)))
+            }
+            FrameFormat::Rgb24 => [0, 1, 2].map(|channel| f64::from(at(y * stride + 3 * x + channel))),
+            FrameFormat::Grey => [f64::from(at(y * stride + x)); 3],
+            FrameFormat::Mjpeg => unreachable!(),
+        }
+    }
+
+    #[test]
+    fn every_format_is_what_its_definition_says() {
+        use FrameFormat::{Grey, Nv12, Rgb24, Yuv420, Yuyv};
+        for format in [Yuyv, Nv12, Yuv420, Rgb24, Grey] {
+            for (width, height) in [(64, 48), (66, 3), (2, 1), (130, 5), (63, 47), (1, 1), (33, 2)] {
+                if format == Yuyv && width % 2 == 1 {
+                    continue;
+                }
+                for padding in [0, 2, 64] {
+                    let frame = random(format, Size::new(width, height), padding);
+                    let mut rgb = RgbFrame::default();
+                    to_rgb(&frame, &mut rgb).unwrap();
+                    assert_eq!(rgb.data.len(), (width * height * 3) as usize);
+                    for (index, pixel) in rgb.data.chunks(3).enumerate() {
+                        let (x, y) = (index % width as usize, index / width as usize);
+                        for (value, expected) in pixel.iter().zip(sample(&frame, x, y)) {
+                            let error = (f64::from(*value) - expected).abs();
+                            assert!(error < 0.501, "{format:?} {width} x {height}, {x} {y}: {value}, not {expected}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_frame_is_an_error() {
+        let mut frame = random(FrameFormat::Nv12, Size::new(8, 6), 0);
+        frame.bytes.pop();
+        let error = to_rgb(&frame, &mut RgbFrame::default()).unwrap_err();
+        assert_eq!(error.0, "the frame has 71 bytes, and 72 are needed");
+    }
+
+    /// Microcontrollers resize YUYV as it is, by the core alone.
+    #[test]
+    fn yuyv_is_what_the_core_makes_of_it() {
+        let size = Size::new(640, 480);
+        let frame = random(FrameFormat::Yuyv, size, 0);
+        let mut rgb = RgbFrame::default();
+        to_rgb(&frame, &mut rgb).unwrap();
+        let picture = Picture::new(PixelFormat::Yuyv, size, 1280, &frame.bytes).unwrap();
+        let geometry = Geometry::plan(Resize::Stretch, size, size).unwrap();
+        let mut scratch = vec![0; geometry.scratch_len(PixelFormat::Yuyv, Channels::Rgb)];
+        let mut exact = vec![0; geometry.output_len(Channels::Rgb)];
+        resample(&picture, &geometry, Channels::Rgb, &mut scratch, &mut exact).unwrap();
+        assert!(rgb.data == exact);
+    }
+}

@@ -1,0 +1,349 @@
+//! Two threads in front of the network: one captures, one decodes.
+//!
+//! Frames of a live source that come while the network is at work make room for newer ones, and are counted. Every frame
+//! that was captured is accounted for: classified, skipped, dropped or broken.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Error, Result, anyhow};
+use serde::Serialize;
+
+use super::convert;
+use super::frame::{BadFrame, Frame, RgbFrame};
+use super::mailbox::{Mailbox, Taken};
+use super::sources::{Name, Read, Source, Wanted};
+use super::view::{Framing, Viewer};
+use crate::output::{notice, report_error};
+use crate::preprocess::Preprocessor;
+
+/// First and longest pause before a broken source is opened anew; each is twice as long as the one before.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+/// How often a waiting thread looks whether it should end.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// What to capture, and how to look at it.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Where frames come from.
+    pub(crate) source: Name,
+    /// What is asked of it.
+    pub(crate) wanted: Wanted,
+    /// Turned, mirrored, cut out.
+    pub(crate) framing: Framing,
+    /// Of so many frames one is looked at: 1 is every one.
+    pub(crate) every: u64,
+}
+
+/// A frame as the network sees it. Its buffers are used again and again.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// How many frames came before it.
+    pub(crate) number: u64,
+    /// When it had come.
+    pub(crate) captured: Instant,
+    /// The upright picture.
+    pub(crate) picture: RgbFrame,
+    /// The network's pixels.
+    pub(crate) pixels: Vec<u8>,
+    /// Time that decoding and turning took.
+    pub(crate) decode: Duration,
+    /// Time that cutting out and resizing took.
+    pub(crate) resize: Duration,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self {
+            number: 0,
+            captured: Instant::now(),
+            picture: RgbFrame::default(),
+            pixels: Vec::new(),
+            decode: Duration::ZERO,
+            resize: Duration::ZERO,
+        }
+    }
+}
+
+/// What became of the frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Counts {
+    /// Came from the source, whole or not.
+    pub(crate) captured: u64,
+    /// Were passed over, as `--every` wants it.
+    pub(crate) skipped: u64,
+    /// Made room for newer ones.
+    pub(crate) dropped: u64,
+    /// Could not be decoded.
+    pub(crate) broken: u64,
+    /// How often the source was opened anew.
+    pub(crate) reconnects: u64,
+}
+
+/// What the threads share.
+struct Shared {
+    settings: Settings,
+    frames: Mailbox<Frame>,
+    seen: Mailbox<Seen>,
+    stop: AtomicBool,
+    skipped: AtomicU64,
+    /// Not whole when they came.
+    torn: AtomicU64,
+    /// Came whole, but could not be decoded.
+    undecodable: AtomicU64,
+    reconnects: AtomicU64,
+    failure: Mutex<Option<Error>>,
+}
+
+/// Frames on their way to the network.
+pub(crate) struct Pipeline {
+    shared: Arc<Shared>,
+    decoder: Option<JoinHandle<()>>,
+}
+
+impl Pipeline {
+    /// Opens the source and starts both threads.
+    ///
+    /// # Errors
+    /// The source cannot be opened.
+    pub(crate) fn start(settings: Settings, preprocessor: Preprocessor) -> Result<Self> {
+        let source = settings.source.open(&settings.wanted)?;
+        let viewer = Viewer::new(settings.framing, preprocessor);
+        let shared = Arc::new(Shared {
+            settings,
+            frames: Mailbox::default(),
+            seen: Mailbox::default(),
+            stop: AtomicBool::new(false),
+            skipped: AtomicU64::new(0),
+            torn: AtomicU64::new(0),
+            undecodable: AtomicU64::new(0),
+            reconnects: AtomicU64::new(0),
+            failure: Mutex::new(None),
+        });
+        // Not waited for at the end: it may hang in a driver or at a pipe.
+        let capturing = Arc::clone(&shared);
+        let capture = move || capturing.capture(source);
+        thread::Builder::new().name("capture".into()).spawn(capture).context("cannot start a thread")?;
+        let decoding = Arc::clone(&shared);
+        let decode = move || decoding.decode(viewer);
+        let decoder = thread::Builder::new().name("decode".into()).spawn(decode).context("cannot start a thread")?;
+        Ok(Self { shared, decoder: Some(decoder) })
+    }
+
+    /// Waits for the newest frame, but not longer than `patience`.
+    pub(crate) fn next(&self, seen: &mut Seen, patience: Duration) -> Taken {
+        self.shared.seen.take(seen, patience)
+    }
+
+    /// Ends both threads. What is under way is dropped.
+    ///
+    /// # Errors
+    /// The source broke and does not come back, or no frame can be resized.
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        self.shared.stop.store(true, Ordering::Release);
+        self.shared.frames.abandon();
+        self.shared.seen.abandon();
+        if let Some(Err(_)) = self.decoder.take().map(JoinHandle::join) {
+            anyhow::bail!("the decoder failed; please report how");
+        }
+        let failure = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// What became of the frames up to now. They add up after [`stop`](Self::stop).
+    pub(crate) fn counts(&self) -> Counts {
+        let Shared { frames, seen, skipped, torn, undecodable, reconnects, .. } = &*self.shared;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (seen, frames) = (seen.counts(), frames.counts());
+        let (skipped, torn) = (read(skipped), read(torn));
+        Counts {
+            captured: frames.put + skipped + torn,
+            skipped,
+            dropped: frames.dropped + seen.dropped + seen.refused,
+            broken: torn + read(undecodable),
+            reconnects: read(reconnects),
+        }
+    }
+}
+
+impl Shared {
+    /// The capturing thread.
+    fn capture(&self, mut source: Box<dyn Source>) {
+        let Settings { source: name, every, .. } = &self.settings;
+        // Also where a driver's crate panics: nobody must wait for frames that never come.
+        let _closed = Closed(self);
+        let mut frame = Frame::default();
+        let mut number = 0;
+        let mut pause = PAUSES.0;
+        while !self.stop.load(Ordering::Acquire) {
+            match source.read(&mut frame) {
+                Ok(Read::Frame) => {
+                    pause = PAUSES.0;
+                    frame.captured = Instant::now();
+                    frame.number = number;
+                    number += 1;
+                    if !frame.number.is_multiple_of(*every) {
+                        self.skipped.fetch_add(1, Ordering::Relaxed);
+                    } else if !put(&self.frames, &mut frame, name.is_live()) {
+                        break;
+                    }
+                }
+                Ok(Read::Broken(why)) => {
+                    number += 1;
+                    complain(&self.torn, number, &why);
+                }
+                Ok(Read::End) => break,
+                Err(error) if name.comes_back() => {
+                    report_error(&error);
+                    drop(source);
+                    match self.open_anew(&mut pause) {
+                        Some(opened) => source = opened,
+                        None => break,
+                    }
+                }
+                Err(error) => {
+                    self.fail(error);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Tries until it succeeds, or should end.
+    fn open_anew(&self, pause: &mut Duration) -> Option<Box<dyn Source>> {
+        let Settings { source, wanted, .. } = &self.settings;
+        loop {
+            let end = Instant::now() + *pause;
+            *pause = PAUSES.1.min(*pause * 2);
+            while Instant::now() < end {
+                if self.stop.load(Ordering::Acquire) {
+                    return None;
+                }
+                thread::sleep(GLANCE.min(end.saturating_duration_since(Instant::now())));
+            }
+            let tries = self.reconnects.fetch_add(1, Ordering::Relaxed) + 1;
+            match source.open(wanted) {
+                Ok(opened) => {
+                    notice(format_args!("{source}: opened anew"));
+                    return Some(opened);
+                }
+                Err(error) if tries.is_power_of_two() => report_error(&error),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// The decoding thread.
+    fn decode(&self, mut viewer: Viewer) {
+        let mut frame = Frame::default();
+        let mut seen = Seen::default();
+        loop {
+            match self.frames.take(&mut frame, GLANCE) {
+                Taken::Item => {}
+                Taken::Nothing => continue,
+                Taken::Closed => break,
+            }
+            match look(&frame, &mut viewer, &mut seen) {
+                Ok(()) => {
+                    if !put(&self.seen, &mut seen, self.settings.source.is_live()) {
+                        break;
+                    }
+                }
+                Err(error) => complain(&self.undecodable, frame.number + 1, &error.0),
+            }
+        }
+        self.seen.close();
+    }
+
+    fn fail(&self, error: Error) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+}
+
+/// Closes the mailbox of frames when the capturing thread ends, however it ends.
+struct Closed<'a>(&'a Shared);
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.fail(anyhow!("{}: the capturing thread failed; please report how", self.0.settings.source));
+        }
+        self.0.frames.close();
+    }
+}
+
+/// Puts `item` into `mailbox`: in place of an older one if the source is live, else when there is room.
+fn put<T>(mailbox: &Mailbox<T>, item: &mut T, live: bool) -> bool {
+    if live { mailbox.put(item) } else { mailbox.put_when_empty(item) }
+}
+
+/// Decodes a frame and brings it to the network's size.
+fn look(frame: &Frame, viewer: &mut Viewer, seen: &mut Seen) -> Result<(), BadFrame> {
+    let start = Instant::now();
+    convert::to_rgb(frame, &mut seen.picture)?;
+    viewer.upright(&mut seen.picture);
+    let decoded = Instant::now();
+    viewer.pixels(&seen.picture, &mut seen.pixels)?;
+    seen.number = frame.number;
+    seen.captured = frame.captured;
+    seen.decode = decoded - start;
+    seen.resize = decoded.elapsed();
+    Ok(())
+}
+
+/// Counts a broken frame, and says what is wrong with the first one, the second, the fourth ...
+fn complain(counter: &AtomicU64, number: u64, why: &str) {
+    let count = counter.fetch_add(1, Ordering::Relaxed) + 1;
+    if count.is_power_of_two() {
+        notice(format_args!("frame {number}: {why} ({count} broken so far)"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tinception_core::image::{ColourOrder, Resize, Size};
+    use tinception_models::preprocess::Preprocessing;
+
+    use super::*;
+    use crate::camera::frame::{FrameFormat, Layout};
+    use crate::camera::testing::jpeg;
+
+    /// What a frame costs beyond the network. `cargo test --release -p tinception camera::pipeline -- --ignored --nocapture`
+    #[test]
+    #[ignore = "measures time"]
+    fn time_of_each_stage() {
+        let settings = Preprocessing {
+            order: ColourOrder::Rgb,
+            resize: Resize::ShorterSide(256),
+            mean: [0.0; 3],
+            scale: [1.0; 3],
+        };
+        let size = Size::new(640, 480);
+        for format in
+            [FrameFormat::Yuyv, FrameFormat::Nv12, FrameFormat::Yuv420, FrameFormat::Rgb24, FrameFormat::Mjpeg]
+        {
+            let layout = Layout::new(format, size, None).unwrap();
+            let bytes = match format {
+                FrameFormat::Mjpeg => jpeg(640, 480),
+                _ => (0..layout.frame_bytes()).map(|index| (index * 7 / 3) as u8).collect(),
+            };
+            let frame = Frame { layout, bytes, ..Frame::default() };
+            let preprocessor = Preprocessor { settings, size: Size::new(224, 224) };
+            let (mut viewer, mut seen) = (Viewer::new(Framing::default(), preprocessor), Seen::default());
+            let mut times = Vec::new();
+            for _ in 0..100 {
+                look(&frame, &mut viewer, &mut seen).unwrap();
+                times.push((seen.decode, seen.resize));
+            }
+            times.sort_by_key(|(decode, resize)| *decode + *resize);
+            let (decode, resize) = times[times.len() / 2];
+            println!(
+                "{format:?}: decode {:.3} ms, resize {:.3} ms",
+                decode.as_secs_f64() * 1e3,
+                resize.as_secs_f64() * 1e3
+            );
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! A steady label from unsteady probabilities: averaged over some frames, and slow to change.
+
+use crate::engine::Scores;
+
+/// When the label changes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Steadiness {
+    /// Frames that the average reaches back, about: the newest one counts `2 / (frames + 1)`.
+    pub(crate) frames: u16,
+    /// Averaged probability that a class needs to become the label.
+    pub(crate) threshold: f64,
+    /// How far another class must lead before it takes over, and how far below the threshold the label may fall.
+    pub(crate) hysteresis: f64,
+}
+
+/// The label of what the camera sees. Its buffer is used again and again.
+#[derive(Clone, Debug)]
+pub(crate) struct SteadyLabel {
+    steadiness: Steadiness,
+    averages: Vec<f64>,
+    current: Option<usize>,
+}
+
+impl SteadyLabel {
+    /// No label yet.
+    pub(crate) fn new(steadiness: Steadiness) -> Self {
+        Self { steadiness, averages: Vec::new(), current: None }
+    }
+
+    /// Takes a frame's scores into account. `true` where the label changes.
+    pub(crate) fn update(&mut self, scores: &Scores) -> bool {
+        let Steadiness { frames, threshold, hysteresis } = self.steadiness;
+        if self.averages.len() == scores.probabilities.len() {
+            let weight = 2.0 / (f64::from(frames) + 1.0);
+            for (average, probability) in self.averages.iter_mut().zip(&scores.probabilities) {
+                *average += weight * (probability - *average);
+            }
+        } else {
+            self.averages.clone_from(&scores.probabilities);
+        }
+        let before = self.current;
+        if self.probability() < threshold - hysteresis {
+            self.current = None;
+        }
+        let held = self.current.map(|_| self.probability() + hysteresis);
+        let best =
+            self.averages.iter().copied().enumerate().reduce(|best, next| if next.1 > best.1 { next } else { best });
+        if let Some((class, average)) = best
+            && average >= threshold
+            && held.is_none_or(|held| average > held)
+        {
+            self.current = Some(class);
+        }
+        self.current != before
+    }
+
+    /// The label's class; `None` is `unknown`.
+    pub(crate) const fn class(&self) -> Option<usize> {
+        self.current
+    }
+
+    /// The label's averaged probability; 0 for `unknown`.
+    pub(crate) fn probability(&self) -> f64 {
+        self.current.and_then(|class| self.averages.get(class)).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scores(probabilities: &[f64]) -> Scores {
+        Scores { probabilities: probabilities.to_vec(), logits: None }
+    }
+
+    fn steady(frames: u16, threshold: f64, hysteresis: f64) -> SteadyLabel {
+        SteadyLabel::new(Steadiness { frames, threshold, hysteresis })
+    }
+
+    #[test]
+    fn without_averages_and_thresholds_it_is_the_best_class() {
+        let mut label = steady(1, 0.0, 0.0);
+        for (probabilities, class) in [([0.2, 0.7, 0.1], 1), ([0.4, 0.2, 0.4], 0), ([0.0, 0.1, 0.9], 2)] {
+            label.update(&scores(&probabilities));
+            assert_eq!(label.class(), Some(class));
+        }
+    }
+
+    #[test]
+    fn an_average_over_three_frames_counts_the_newest_one_half() {
+        let mut label = steady(3, 0.3, 0.0);
+        label.update(&scores(&[1.0, 0.0]));
+        label.update(&scores(&[0.0, 1.0]));
+        // 0.5 each: the lower class stays.
+        assert_eq!((label.class(), label.probability()), (Some(0), 0.5));
+        assert!(label.update(&scores(&[0.5, 0.5001])));
+        assert_eq!(label.class(), Some(1));
+    }
+
+    #[test]
+    fn a_rival_must_lead_by_the_hysteresis() {
+        let mut label = steady(1, 0.3, 0.1);
+        label.update(&scores(&[0.5, 0.4]));
+        assert!(!label.update(&scores(&[0.45, 0.54])), "it leads by 0.09");
+        assert!(label.update(&scores(&[0.42, 0.54])), "it leads by 0.12");
+        assert_eq!(label.class(), Some(1));
+    }
+
+    #[test]
+    fn below_the_threshold_it_is_unknown() {
+        let mut label = steady(1, 0.5, 0.1);
+        assert!(!label.update(&scores(&[0.49, 0.2])));
+        assert_eq!(label.class(), None);
+        assert!(label.update(&scores(&[0.5, 0.2])));
+        assert!(!label.update(&scores(&[0.41, 0.2])), "held by the hysteresis");
+        assert!(label.update(&scores(&[0.39, 0.2])));
+        assert_eq!((label.class(), label.probability()), (None, 0.0));
+    }
+}

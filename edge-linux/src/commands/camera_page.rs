@@ -1,0 +1,42 @@
+//! The live page of `tinception camera`.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use crate::engine::{self, OpenOptions};
+use crate::labels::Labels;
+use crate::output::notice;
+use crate::serve::{self, Access, Desk, Feed, Live};
+
+/// Where the page is, and who sees it.
+#[derive(clap::Args, Debug)]
+pub(crate) struct PageArgs {
+    /// Serve a live page: picture, labels, times, also for programs (/events, /metrics, /healthz, /snapshot.jpg,
+    /// /stream.mjpg, /api/classify)
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:8080")]
+    serve: Option<SocketAddr>,
+    /// What clients have to show, in the page's address (?token=...) or as a bearer's token; drawn anew at each start if
+    /// it isn't said and ADDRESS is open to other machines
+    #[arg(long, value_name = "TEXT", env = "TINCEPTION_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+impl PageArgs {
+    /// Serves the page, if it is asked for. Pictures that are posted to it are classified by a network of its own.
+    pub(crate) fn start(&self, model: &Path, options: OpenOptions, labels: Option<&Path>) -> Result<Option<Live>> {
+        let Some(address) = self.serve else { return Ok(None) };
+        let access = Access::new(address, self.token.clone())?;
+        let labels = labels.map(Labels::read).transpose()?;
+        let model = model.to_owned();
+        // One thread: the camera's frames go first.
+        let options = OpenOptions { threads: 1, ..options };
+        let desk = Desk::start(labels, move || engine::open(&model, &options))?;
+        let feed = Arc::new(Feed::new());
+        let bound = serve::start(address, access.clone(), feed.clone(), desk)?;
+        notice(format_args!("live page: {}", access.url(bound)));
+        Live::start(feed).map(Some)
+    }
+}

@@ -1,0 +1,86 @@
+//! The camera sees what `classify` sees.
+
+use std::fs;
+
+use crate::common::{accounts, command, feed, objects, photos};
+
+/// Frames of all photos, raw with padding, and the classes and scores of each that `classify` gives for its file.
+#[test]
+fn frames_have_the_scores_of_pictures() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for entry in fs::read_dir(photos()).expect("photos") {
+        let path = entry.expect("a photo").path();
+        if path.extension().is_none_or(|extension| extension != "jpg") {
+            continue;
+        }
+        let picture = image::open(&path).expect("a picture").into_rgb8();
+        let file = folder.path().join("frame.png");
+        picture.save(&file).expect("saved");
+        let output = command(&format!("classify {} --json", file.display())).output().expect("it runs");
+        let classified: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a document");
+
+        let (width, height) = picture.dimensions();
+        let stride = (width as usize * 3).next_multiple_of(64) + 64;
+        let mut frame = Vec::new();
+        for row in picture.as_raw().chunks(width as usize * 3) {
+            frame.extend_from_slice(row);
+            frame.resize(frame.len().next_multiple_of(stride), 99);
+        }
+        let args = format!("pipe:- --width {width} --height {height} --stride {stride} --format rgb24 --json");
+        let (frames, end) = objects(&feed(&args, &frame));
+        assert_eq!(accounts(&end), [1, 0, 0, 0]);
+        assert_eq!(frames[0]["top"], classified[0]["top"], "{}", path.display());
+    }
+}
+
+/// A folder's pictures come round in order, none is dropped, and the steady label is the best class where nothing is
+/// averaged.
+#[test]
+fn a_folder_of_pictures_comes_round() {
+    let args = format!("camera images:{} --json --frames 6 --average 1 --threshold 0", photos().display());
+    let (frames, end) = objects(&command(&args).output().expect("it runs"));
+    assert_eq!(accounts(&end)[..2], [6, 0]);
+    let best: Vec<_> = frames.iter().map(|frame| &frame["top"][0]["class"]).collect();
+    assert_eq!(best[..3], best[3..]);
+    for frame in &frames {
+        assert_eq!(frame["steady"]["class"], frame["top"][0]["class"], "{frame}");
+    }
+}
+
+/// The label changes once where half of the frames show one thing and half another, and the hook hears of it.
+#[test]
+fn changes_are_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let photo = |name: &str| image::open(photos().join(name)).expect("a photo").into_rgb8();
+    let mut video = b"YUV4MPEG2 W64 H64 F30:1 Cmono\n".to_vec();
+    for name in ["cat.jpg", "rocket.jpg"] {
+        let grey = image::imageops::grayscale(&photo(name));
+        let small = image::imageops::resize(&grey, 64, 64, image::imageops::FilterType::Triangle);
+        for _ in 0..10 {
+            video.extend_from_slice(b"FRAME\n");
+            video.extend_from_slice(small.as_raw());
+        }
+    }
+    let file = folder.path().join("video.y4m");
+    fs::write(&file, video).expect("written");
+    let log = folder.path().join("log");
+    let kept = folder.path().join("kept");
+    let output = command(&format!("camera y4m:{} --threshold 0.2 --snapshots {}", file.display(), kept.display()))
+        .arg("--on-change")
+        .arg(format!("echo \"$TINCEPTION_FRAME $TINCEPTION_LABEL\" >> '{}'", log.display()))
+        .output()
+        .expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let lines: Vec<_> = text.lines().collect();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        lines.last().is_some_and(|line| line.starts_with("20 frames: 20 classified, 0 skipped, 0 dropped")),
+        "{text}"
+    );
+    let changes = lines.len() - 1;
+    assert!(changes >= 1, "{text}");
+    // One line in the log for each change, or fewer where the hook was still at work.
+    let heard = fs::read_to_string(&log).expect("the hook ran");
+    assert!((1..=changes).contains(&heard.lines().count()), "{heard}");
+    assert_eq!(fs::read_dir(kept).expect("snapshots").count(), changes);
+}

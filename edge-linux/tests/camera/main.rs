@@ -1,0 +1,7 @@
+//! `tinception camera`, run as a process on real bytes: what it sees, and what it does about faults.
+#![cfg(feature = "camera")]
+
+mod common;
+mod faults;
+mod labels;
+mod soak;
