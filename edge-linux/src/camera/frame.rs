@@ -6,6 +6,9 @@ use std::time::Instant;
 use clap::ValueEnum;
 use tinception_core::image::{MAX_SIDE, Size};
 
+/// Most pixels of a frame, whatever a header or an option says: so that sizes fit 32 bits, and memory is there.
+pub(crate) const MOST_PIXELS: u64 = 1 << 26;
+
 /// How a frame's pixels lie in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FrameFormat {
@@ -75,6 +78,9 @@ impl Layout {
                 "{width} x {height} is no size of a frame; a side has 1 to {MAX_SIDE} pixels"
             )));
         }
+        if u64::from(width) * u64::from(height) > MOST_PIXELS {
+            return Err(BadFrame(format!("{width} x {height} pixels are too many, {MOST_PIXELS} are the limit")));
+        }
         if format == FrameFormat::Yuyv && !width.is_multiple_of(2) {
             return Err(BadFrame(format!("a YUYV frame has an even width, not {width}; check --width")));
         }
@@ -85,7 +91,7 @@ impl Layout {
                 "a row of {width} pixels needs a stride of {row} bytes, not {stride}; check --stride"
             )));
         }
-        if stride > 8 * MAX_SIDE as usize {
+        if stride as u64 * u64::from(height) > 8 * MOST_PIXELS {
             return Err(BadFrame(format!("a stride of {stride} bytes is too long; check --stride")));
         }
         Ok(Self { format, size, stride })
@@ -162,5 +168,28 @@ impl RgbFrame {
     /// Bytes of a row.
     pub(crate) const fn stride(&self) -> usize {
         self.size.width as usize * 3
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_are_too_large_are_refused() {
+        let layout = |width, height, stride| Layout::new(FrameFormat::Yuv420, Size::new(width, height), stride);
+        assert!(layout(8192, 8192, None).is_ok());
+        assert!(layout(8192, 8193, None).unwrap_err().0.contains("too many"));
+        assert!(layout(32_767, 32_767, None).unwrap_err().0.contains("too many"));
+        assert!(layout(640, 480, Some(2_000_000)).unwrap_err().0.contains("too long"));
+    }
+
+    #[test]
+    fn frames_have_the_bytes_of_their_planes() {
+        let bytes = |format, stride| Layout::new(format, Size::new(5, 3), stride).map(|layout| layout.frame_bytes());
+        assert_eq!(bytes(FrameFormat::Yuv420, None), Ok(5 * 3 + 2 * 3 * 2));
+        assert_eq!(bytes(FrameFormat::Yuv420, Some(64)), Ok(64 * 3 + 2 * 32 * 2));
+        assert_eq!(bytes(FrameFormat::Nv12, None), Ok(5 * 3 + 6 * 2));
+        assert_eq!(bytes(FrameFormat::Rgb24, Some(16)), Ok(16 * 3));
     }
 }

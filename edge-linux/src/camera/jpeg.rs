@@ -5,11 +5,8 @@
 
 use tinception_core::image::Size;
 
-use super::frame::{BadFrame, RgbFrame};
+use super::frame::{BadFrame, MOST_PIXELS, RgbFrame};
 use crate::picture::is_complete_jpeg;
-
-/// Most pixels of a frame, whatever its header promises.
-const MOST_PIXELS: usize = 1 << 26;
 
 /// Decodes a picture into `rgb`.
 ///
@@ -39,7 +36,7 @@ fn decode_into(bytes: &[u8], rgb: &mut RgbFrame) -> std::io::Result<()> {
         return Err(refused("CMYK"));
     }
     let (width, height) = decoder.size();
-    if width.checked_mul(height).is_none_or(|pixels| pixels > MOST_PIXELS) {
+    if width as u64 * height as u64 > MOST_PIXELS {
         return Err(refused("too large"));
     }
     let mut started = decoder.rgb()?;
