@@ -13,7 +13,7 @@ pub(crate) mod frame;
 mod jpeg;
 pub(crate) mod mailbox;
 mod outputs;
-mod pipeline;
+pub(crate) mod pipeline;
 pub(crate) mod sources;
 mod steady;
 pub(crate) mod view;
@@ -21,7 +21,7 @@ pub(crate) mod view;
 pub(crate) use events::{Change, Hook, Snapshots};
 pub(crate) use mailbox::Taken;
 pub(crate) use outputs::{Form, Moment, Outputs, Stages, Steady, UNKNOWN};
-pub(crate) use pipeline::{Counts, Pipeline, Seen, Settings};
+pub(crate) use pipeline::{Pipeline, Seen, Settings};
 pub(crate) use steady::{Steadiness, SteadyLabel};
 #[cfg(test)]
 pub(crate) mod testing;

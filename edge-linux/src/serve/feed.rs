@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::metrics::Metrics;
-use crate::camera::Counts;
+use crate::camera::pipeline::Counts;
 use crate::ranking::Class;
 
 /// Changes of the label that are remembered.

@@ -11,7 +11,7 @@ use tinception_models::artefacts;
 
 use super::feed::{Stages, Update};
 use super::*;
-use crate::camera::Counts;
+use crate::camera::pipeline::Counts;
 use crate::engine::CoreNetwork;
 use crate::ranking::Class;
 
