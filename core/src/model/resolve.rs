@@ -122,6 +122,7 @@ pub(super) fn step<'a>(model: &Model<'a>, record: &record::Step) -> Result<Step<
                 window: conv.window,
                 groups: conv.groups as usize,
                 weights: table(file, conv.weights, layout.weights)?,
+                winograd: None,
                 table: channels,
                 input_zero_point: zero_point,
                 output: requantized,
