@@ -47,7 +47,8 @@ fn check_window(window: &Window, case: &Case) -> usize {
     let shift: Vec<i32> = (0..layout.table).map(|index| case.shift + index as i32 % 3).collect();
     let table = ChannelTable { bias: &bias, multiplier: &multiplier, shift: &shift, weight_sum: &bias };
     let output = Output { zero_point: -5, min: -120, max: 127 };
-    let conv = Conv { window: *window, groups: 1, weights: &weights, table, input_zero_point: -128, output };
+    let conv =
+        Conv { window: *window, groups: 1, weights: &weights, winograd: None, table, input_zero_point: -128, output };
     let in_stride = case.channels as usize + 3;
     let in_size = (input_shape.pixels() as usize - 1) * in_stride + case.channels as usize;
     let input: Vec<i8> = (0..in_size).map(|index| value(4, index, -128, 127)).collect();

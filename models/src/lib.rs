@@ -31,5 +31,6 @@ pub mod program;
 pub mod quantize;
 #[cfg(feature = "weights")]
 pub mod weights;
+pub mod winograd;
 #[cfg(feature = "zoo")]
 pub mod zoo;

@@ -139,7 +139,7 @@ def round_up(value):
 
 def convolution(model, step, inputs, arrays, out):
     window = window_of(step)
-    groups, weights_at, table_at = struct.unpack_from("<3I", step.record, 36)
+    groups, weights_at, table_at, winograd_at = struct.unpack_from("<4I", step.record, 36)
     kh, kw = window[:2]
     inside, outputs = inputs[0].channels // groups, out.channels // groups
     depth = kh * kw * inside
@@ -158,6 +158,9 @@ def convolution(model, step, inputs, arrays, out):
         blocks = model.table(weights_at, size, "<i1").reshape(groups, padded_outputs // 4, padded_depth // 4, 4, 4)
         matrices = blocks.transpose(0, 1, 3, 2, 4).reshape(groups, padded_outputs, padded_depth).astype(np.int64)
         assert (matrices.sum(axis=2).reshape(-1) == sums).all(), step.name
+        if winograd_at:
+            transformed = model.table(winograd_at, 16 * inside * padded_outputs, "<i2")
+            assert (transformed == winograd(matrices[0, :, :depth])).all(), step.name
         acc = np.concatenate(
             [
                 patches[..., group * inside : (group + 1) * inside].reshape(*patches.shape[:2], depth)
@@ -170,6 +173,16 @@ def convolution(model, step, inputs, arrays, out):
     acc = acc + bias[used]
     assert (np.abs(acc) < 2**31).all(), step.name
     return store(step, out, requantize(acc, multiplier[used], shift[used]))
+
+
+def winograd(weights):
+    """The transformed weights of a 3x3 convolution, from (outputs, depth)."""
+    outputs = len(weights)
+    kernels = weights.reshape(outputs, 3, 3, -1)
+    g = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]])
+    positions = np.einsum("ya,xb,oabi->oyxi", g, g, kernels)
+    # [o / 2][o % 2][position][i / 4][i % 4 / 2][i % 2], to [o / 2][position][i / 4][i % 2][o % 2][i % 4 / 2].
+    return positions.reshape(outputs // 2, 2, 16, -1, 2, 2).transpose(0, 2, 3, 5, 1, 4).reshape(-1)
 
 
 def max_pool(model, step, inputs, arrays, out):

@@ -151,7 +151,8 @@ impl<'r> Builder<'r> {
         self.scratch = self.scratch.max(minimum_scratch(&case.window, &case.layout()));
         let weights = self.writer.add_data(bytemuck::cast_slice(&case.weights), ALIGNMENT);
         let channel_table = self.writer.add_table(&case.table.concat());
-        let conv = Conv { window: case.window, groups: case.groups, weights, channel_table };
+        let (window, groups) = (case.window, case.groups);
+        let conv = Conv { window, groups, weights, channel_table, winograd: None };
         self.step(name, (input, NO_TENSOR, output), case.quantized, Operator::Conv(conv));
     }
 

@@ -290,6 +290,7 @@ impl ConvCase {
             window: self.window,
             groups: self.groups as usize,
             weights: &self.weights,
+            winograd: None,
             table: ChannelTable { bias, multiplier, shift, weight_sum },
             input_zero_point: self.zero_point,
             output: self.quantized,

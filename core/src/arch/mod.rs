@@ -224,6 +224,25 @@ pub trait Backend: Copy {
         None
     }
 
+    /// Whether the backend has a kernel for the transformed weights of [`kernels::winograd`](crate::kernels::winograd).
+    fn reads_winograd(self) -> bool {
+        false
+    }
+
+    /// Runs a convolution to which transformed weights apply, from these, with
+    /// [`winograd::scratch`](crate::kernels::winograd::scratch) bytes of scratch.
+    fn conv_winograd(
+        self,
+        conv: &Conv<'_>,
+        weights: &[i16],
+        input: Pixels<'_>,
+        rows: Rows<'_>,
+        scratch: &mut [i8],
+    ) -> Option<()> {
+        let _ = (conv, weights, input, rows, scratch);
+        None
+    }
+
     /// Fills `to` with rows of `length` elements, the first of them at the start of `source`, each next one `stride`
     /// later there.
     fn copy_rows(self, source: &[i8], stride: usize, length: usize, to: &mut [i8]) -> Option<()> {
@@ -355,6 +374,21 @@ impl Backend for AnyBackend {
         workspace: &mut [i16],
     ) -> Option<()> {
         dispatch!(self, backend => backend.conv_prepared(conv, prepared, input, rows, workspace))
+    }
+
+    fn reads_winograd(self) -> bool {
+        dispatch!(self, backend => backend.reads_winograd())
+    }
+
+    fn conv_winograd(
+        self,
+        conv: &Conv<'_>,
+        weights: &[i16],
+        input: Pixels<'_>,
+        rows: Rows<'_>,
+        scratch: &mut [i8],
+    ) -> Option<()> {
+        dispatch!(self, backend => backend.conv_winograd(conv, weights, input, rows, scratch))
     }
 
     fn copy_rows(self, source: &[i8], stride: usize, length: usize, to: &mut [i8]) -> Option<()> {

@@ -151,13 +151,13 @@ impl Section {
 #[cfg(all(test, feature = "alloc"))]
 mod tests {
     use super::*;
-    use crate::format::{MAGIC, VERSION};
+    use crate::format::MAGIC;
 
     #[test]
     fn bytes_lie_where_the_layout_says() {
         let header = Header {
             magic: MAGIC,
-            version: VERSION,
+            version: (1, 2),
             checksum: 0x0403_0201,
             file_length: 0x1000,
             activation_size: 0x2000,
@@ -169,7 +169,7 @@ mod tests {
         };
         let record = header.emit();
         assert_eq!(&record[..8], b"\x89TIN\r\n\x1a\n");
-        assert_eq!(record[8..12], [1, 0, 0, 0]);
+        assert_eq!(record[8..12], [1, 0, 2, 0]);
         assert_eq!(record[12..20], [1, 2, 3, 4, 0, 0x10, 0, 0]);
         assert_eq!(record[28..36], [1, 0, 2, 0, 3, 0, 6, 0]);
         assert_eq!(record[36..], [0; 12]);

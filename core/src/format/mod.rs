@@ -34,8 +34,9 @@ use crc::{CRC_32_ISO_HDLC, Crc, Digest, Table};
 
 /// First bytes of a file. The high bit and the line ends show damage by text-mode transfers, as PNG's do.
 pub const MAGIC: [u8; 8] = *b"\x89TIN\r\n\x1a\n";
-/// Version that this crate writes: readers refuse another major, and read every minor of their major.
-pub const VERSION: (u16, u16) = (1, 0);
+/// The newest version that this crate writes: readers refuse another major, and read every minor of their major. A file
+/// that needs nothing of a minor version states an older one.
+pub const VERSION: (u16, u16) = (1, 1);
 /// Alignment of the file in memory and of the weights in it, in bytes.
 pub const ALIGNMENT: usize = 16;
 /// Index that stands for "no tensor".

@@ -4,7 +4,7 @@
 //!
 //! | operator | fields from byte 20 on |
 //! | --- | --- |
-//! | convolution | window (16 bytes), groups, weights, channel table |
+//! | convolution | window (16 bytes), groups, weights, channel table, transformed weights |
 //! | max pool | window |
 //! | average pool | window, counted padding (8 bytes), divisor table, its entries |
 //! | LRN | size, table, its entries, index shift, output shift |
@@ -13,6 +13,8 @@
 //! | softmax | multiplier, shift, table |
 //!
 //! Offsets are from the start of the file. The tables are described at the structs that point to them.
+
+use core::num::NonZeroU32;
 
 use super::bytes::{Field, i32_at, u16_at, u32_at};
 use crate::shape::{Padding, Window};
@@ -35,6 +37,7 @@ const WINDOW: [Field; 8] = [20..22, 22..24, 24..26, 26..28, 28..30, 30..32, 32..
 const GROUPS: Field = 36..40;
 const WEIGHTS: Field = 40..44;
 const CHANNEL_TABLE: Field = 44..48;
+const WINOGRAD: Field = 48..52;
 
 const COUNTED: [Field; 4] = [36..38, 38..40, 40..42, 42..44];
 const DIVISOR_TABLE: Field = 44..48;
@@ -133,6 +136,9 @@ pub struct Conv {
     pub weights: u32,
     /// Start of the channel table; 16-byte aligned.
     pub channel_table: u32,
+    /// Start of the weights, transformed for [`kernels::winograd`](crate::kernels::winograd), where there are any;
+    /// 16-byte aligned. Files of version 1.0 have none.
+    pub winograd: Option<NonZeroU32>,
 }
 
 /// Fields of an average pool. Its table has entries of three little-endian i32, ascending by the first: divisor,
@@ -203,6 +209,7 @@ impl Step {
                 groups: u32_at(record, GROUPS),
                 weights: u32_at(record, WEIGHTS),
                 channel_table: u32_at(record, CHANNEL_TABLE),
+                winograd: NonZeroU32::new(u32_at(record, WINOGRAD)),
             }),
             1 => Operator::MaxPool(parse_window(record)),
             2 => Operator::AveragePool(AveragePool {
@@ -265,6 +272,7 @@ impl Step {
                 put(&mut record, GROUPS, &conv.groups.to_le_bytes());
                 put(&mut record, WEIGHTS, &conv.weights.to_le_bytes());
                 put(&mut record, CHANNEL_TABLE, &conv.channel_table.to_le_bytes());
+                put(&mut record, WINOGRAD, &conv.winograd.map_or(0, NonZeroU32::get).to_le_bytes());
             }
             Operator::MaxPool(window) => {
                 record[OPERATOR] = 1;
@@ -379,12 +387,14 @@ mod tests {
             stride_width: 1,
             padding: Padding { top: 3, left: 2, bottom: 1, right: 0x104 },
         };
-        let record = step(Operator::Conv(Conv { window, groups: 2, weights: 0x1000, channel_table: 0x2000 })).emit();
+        let winograd = NonZeroU32::new(0x3040);
+        let conv = Conv { window, groups: 2, weights: 0x1000, channel_table: 0x2000, winograd };
+        let record = step(Operator::Conv(conv)).emit();
         assert_eq!(record[..4], [0, 0xFB, 6, 1]);
         assert_eq!(record[4..10], [1, 0, 0xFF, 0xFF, 2, 0]);
         assert_eq!(record[12..18], [0x80, 0, 0, 0, 7, 0]);
         assert_eq!(record[20..36], [7, 0, 6, 0, 2, 0, 1, 0, 3, 0, 2, 0, 1, 0, 4, 1]);
-        assert_eq!(record[36..48], [2, 0, 0, 0, 0, 0x10, 0, 0, 0, 0x20, 0, 0]);
+        assert_eq!(record[36..52], [2, 0, 0, 0, 0, 0x10, 0, 0, 0, 0x20, 0, 0, 0x40, 0x30, 0, 0]);
     }
 
     #[test]
@@ -392,7 +402,7 @@ mod tests {
         let window = Window::square(3, 2).padded(Padding::same(1));
         let counted = Padding { top: 1, left: 0, bottom: 1, right: 2 };
         let operators = [
-            Operator::Conv(Conv { window, groups: 4, weights: 160, channel_table: 320 }),
+            Operator::Conv(Conv { window, groups: 4, weights: 160, channel_table: 320, winograd: None }),
             Operator::MaxPool(window),
             Operator::AveragePool(AveragePool { window, counted, divisor_table: 16, divisors: 3 }),
             Operator::Lrn(Lrn { size: 5, table: 48, entries: 1271, index_shift: 8, shift: 16 }),
@@ -405,6 +415,9 @@ mod tests {
             assert_eq!(record[0] as usize, number);
             assert_eq!(Step::parse(&record), Ok(step(operator)));
         }
+        let winograd = NonZeroU32::new(48);
+        let transformed = step(Operator::Conv(Conv { window, groups: 1, weights: 16, channel_table: 32, winograd }));
+        assert_eq!(Step::parse(&transformed.emit()), Ok(transformed));
         let mut unknown = step(operators[1]).emit();
         unknown[0] = 7;
         assert_eq!(Step::parse(&unknown), Err(Unknown::Operator(7)));

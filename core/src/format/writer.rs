@@ -106,7 +106,7 @@ impl Writer {
         }
         let header = Header {
             magic: MAGIC,
-            version: VERSION,
+            version: self.version(),
             checksum: 0,
             file_length: file.bytes.len() as u32,
             activation_size: self.activation_size(),
@@ -123,6 +123,13 @@ impl Writer {
         }
         refresh_checksum(&mut bytes);
         bytes
+    }
+
+    /// The oldest version that has all that the file uses.
+    fn version(&self) -> (u16, u16) {
+        let (major, newest) = VERSION;
+        let transformed = |step: &Step| matches!(&step.operator, step::Operator::Conv(conv) if conv.winograd.is_some());
+        (major, if self.steps.iter().any(transformed) { newest } else { 0 })
     }
 
     fn add_section(&mut self, table: &mut Vec<Section>, kind: SectionKind, record_size: usize, bytes: &[u8]) {

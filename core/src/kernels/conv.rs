@@ -9,7 +9,7 @@
 use core::ops::Range;
 
 use super::strip::Strip;
-use super::{ChannelTable, Pixels, PixelsMut};
+use super::{ChannelTable, Pixels, PixelsMut, winograd};
 use crate::arch::scalar::Scalar;
 use crate::arch::{Backend, Gemm, Rows};
 use crate::quant::Output;
@@ -24,6 +24,8 @@ pub struct Conv<'a> {
     pub groups: usize,
     /// `[oc/4][k/4][4 oc][4 k]` for each group; depthwise `[ky][kx][channel]`.
     pub weights: &'a [i8],
+    /// The weights once more, transformed ([`winograd`]), where the convolution has them.
+    pub winograd: Option<&'a [i16]>,
     /// One entry per output channel.
     pub table: ChannelTable<'a>,
     /// What padding positions hold.
@@ -144,6 +146,12 @@ pub fn run_pixels<B: Backend>(
     if layout.depthwise {
         return super::depthwise::run_pixels(conv, &layout, input, shape, range, out, stride);
     }
+    if let Some(weights) = transformed_weights(backend, conv, &layout, scratch.len())
+        && let Some(rows) = whole_rows(&range, shape)
+    {
+        let rows = Rows { shape, first: rows.start, count: rows.end - rows.start, out, stride };
+        return backend.conv_winograd(conv, weights, input, rows, scratch);
+    }
     let strip = Strip::new(backend, conv, &layout, shape, &range, scratch.len());
     if strip.is_none() && too_little_scratch(backend, &layout, scratch) {
         return run_pixels(Scalar, conv, input, shape, range, out, stride, scratch);
@@ -167,6 +175,26 @@ pub fn run_pixels<B: Backend>(
         by_tiles(backend, &layout, range.clone(), scratch, &mut fill, &mut [Some(Product { gemm, out })])?;
     }
     Some(())
+}
+
+/// The transformed weights that a convolution with an int8 output runs from, if it has any, the backend reads them and
+/// the scratch is large enough.
+fn transformed_weights<'a, B: Backend>(
+    backend: B,
+    conv: &Conv<'a>,
+    layout: &Layout,
+    scratch: usize,
+) -> Option<&'a [i16]> {
+    let weights = conv.winograd?;
+    let applies = backend.reads_winograd() && winograd::applies(&conv.window, layout);
+    (applies && winograd::scratch(layout) <= scratch).then_some(weights)
+}
+
+/// The rows that a range of pixels is, if it is whole rows.
+fn whole_rows(range: &Range<usize>, shape: Shape) -> Option<Range<u32>> {
+    let width = shape.width as usize;
+    let whole = range.start.checked_rem(width)? == 0 && range.end.checked_rem(width)? == 0;
+    whole.then(|| (range.start / width) as u32..(range.end / width) as u32)
 }
 
 /// Runs a convolution with an int8 output for some rows alone, from weights that the backend has prepared
@@ -232,6 +260,9 @@ pub(crate) fn pixels_together<B: Backend>(
     }
     if prepared {
         return width * backend.prepared_rows(&conv.window, layout);
+    }
+    if transformed_weights(backend, conv, layout, scratch).is_some() {
+        return width * 2;
     }
     let all = 0..shape.pixels() as usize;
     if Strip::new(backend, conv, layout, shape, &all, scratch).is_some() { width } else { tile }

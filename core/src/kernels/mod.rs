@@ -16,6 +16,7 @@ pub mod pool;
 pub mod reference;
 pub mod softmax;
 mod strip;
+pub mod winograd;
 
 use core::ops::Range;
 

@@ -220,7 +220,7 @@ mod tests {
         let (multiplier, shift) = (vec![1_700_000_000; layout.table], vec![41; layout.table]);
         let table = ChannelTable { bias: &bias, multiplier: &multiplier, shift: &shift, weight_sum: &bias };
         let output = Output { zero_point: -3, min: -100, max: 127 };
-        let conv = Conv { window, groups, weights: &weights, table, input_zero_point: 17, output };
+        let conv = Conv { window, groups, weights: &weights, winograd: None, table, input_zero_point: 17, output };
 
         let input = bytes(index + 50, shape.elements() as usize, -128, 127);
         let mut expected = vec![0; out_shape.elements() as usize];

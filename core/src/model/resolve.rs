@@ -12,7 +12,7 @@ use crate::kernels::elementwise::{Add, Rescale};
 use crate::kernels::lrn::{self, Lrn};
 use crate::kernels::pool::{Average, Max};
 use crate::kernels::softmax::{FRACTION, Softmax, WHOLE};
-use crate::kernels::{AverageWindow, ChannelTable, Divisors};
+use crate::kernels::{AverageWindow, ChannelTable, Divisors, winograd};
 use crate::quant::{Output, Requantize};
 
 /// A step, ready to run.
@@ -96,6 +96,19 @@ fn table<T: AnyBitPattern>(file: &[u8], offset: u32, count: usize) -> Result<&[T
     bytemuck::try_cast_slice(bytes).map_err(|_| StepProblem::Data)
 }
 
+/// A convolution's transformed weights, if it has any and this build has kernels for them.
+fn transformed_weights<'a>(
+    file: &'a [u8],
+    conv: &record::Conv,
+    layout: &Layout,
+) -> Result<Option<&'a [i16]>, StepProblem> {
+    let Some(offset) = conv.winograd.filter(|_| cfg!(feature = "winograd")) else { return Ok(None) };
+    if !winograd::applies(&conv.window, layout) {
+        return Err(StepProblem::Data);
+    }
+    table(file, offset.get(), winograd::size(layout)).map(Some)
+}
+
 pub(super) fn step<'a>(model: &Model<'a>, record: &record::Step) -> Result<Step<'a>, StepProblem> {
     let tensor = |index| model.tensor(index).ok_or(StepProblem::Tensor);
     let (input, output) = (tensor(record.input)?, tensor(record.output)?);
@@ -122,6 +135,7 @@ pub(super) fn step<'a>(model: &Model<'a>, record: &record::Step) -> Result<Step<
                 window: conv.window,
                 groups: conv.groups as usize,
                 weights: table(file, conv.weights, layout.weights)?,
+                winograd: transformed_weights(file, &conv, &layout)?,
                 table: channels,
                 input_zero_point: zero_point,
                 output: requantized,

@@ -1,5 +1,7 @@
 //! What must hold of a file beyond its records being readable.
 
+use core::num::NonZeroU32;
+
 use super::resolve::{self, Operator, Step};
 use super::{Model, group};
 use crate::error::{FormatError, StepProblem};
@@ -8,6 +10,7 @@ use crate::format::{ALIGNMENT, NO_TENSOR, SCRATCH_LIMIT, step as record};
 use crate::kernels::conv::{Conv, Layout};
 use crate::kernels::lrn::Lrn;
 use crate::kernels::pool::Average;
+use crate::kernels::winograd;
 use crate::quant::Requantize;
 use crate::shape::Window;
 
@@ -181,7 +184,11 @@ fn verify_step(model: &Model<'_>, record: &record::Step, step: &Step<'_>) -> Res
 /// Whether weights and tables start where the format says, which is stricter than what their elements need.
 fn tables_are_aligned(operator: &record::Operator) -> bool {
     match operator {
-        record::Operator::Conv(conv) => [conv.weights, conv.channel_table].iter().all(|at| at.is_multiple_of(16)),
+        record::Operator::Conv(conv) => {
+            let transformed = conv.winograd.filter(|_| cfg!(feature = "winograd"));
+            let mut offsets = [conv.weights, conv.channel_table].into_iter().chain(transformed.map(NonZeroU32::get));
+            offsets.all(|at| at.is_multiple_of(16))
+        }
         record::Operator::AveragePool(pool) => pool.divisor_table.is_multiple_of(4),
         record::Operator::Lrn(lrn) => lrn.table.is_multiple_of(4),
         record::Operator::Softmax(softmax) => softmax.table.is_multiple_of(4),
@@ -200,10 +207,10 @@ fn conv_data(conv: &Conv<'_>, layout: &Layout, outputs: usize) -> Result<(), Ste
     if table.bias.iter().any(|bias| i64::from(*bias).abs() > limit) {
         return Err(StepProblem::Bias);
     }
-    if !weights_are_valid(conv, layout, outputs) {
-        return Err(StepProblem::Weights);
-    }
-    Ok(())
+    let agrees = |transformed| winograd::agrees(layout, conv.weights, transformed);
+    let transformed = conv.winograd.filter(|_| cfg!(feature = "winograd"));
+    let valid = weights_are_valid(conv, layout, outputs) && transformed.is_none_or(agrees);
+    require(valid, StepProblem::Weights)
 }
 
 /// Every weight in -127..=127, padding zero, every stored sum right.

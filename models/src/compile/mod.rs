@@ -18,6 +18,7 @@ use crate::plan::plan;
 use crate::preprocess::Preprocessing;
 use crate::program::lower;
 use crate::quantize::activations;
+use crate::winograd;
 
 /// What can be chosen.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +30,8 @@ pub struct Options {
     pub bias_correction: bool,
     /// Which steps may run together.
     pub fusions: Fusions,
+    /// Whether 3x3 convolutions that gain from it get their weights once more, transformed for exact Winograd.
+    pub winograd: bool,
     /// What is done to a picture. Without it, a file takes int8 input only.
     pub preprocessing: Option<Preprocessing>,
     /// The classes' names.
@@ -44,6 +47,7 @@ impl Default for Options {
             method: Method::default(),
             bias_correction: true,
             fusions: Fusions::default(),
+            winograd: false,
             preprocessing: None,
             labels: None,
             provenance: Vec::new(),
@@ -83,6 +87,9 @@ pub fn compile(graph: &Graph, calibration: &Calibration, options: &Options) -> R
         .map_err(|value| CompileError::NotCalibrated { value: graph[value].name.clone() })?;
     let mut program = lower(graph, &quant, options.bias_correction.then_some(calibration))?;
     fuse(&mut program, options.fusions);
+    if options.winograd {
+        winograd::choose(&mut program);
+    }
     let plan = plan(&mut program);
     let mut writer = emit(&program, &plan)?;
     if let Some(preprocessing) = &options.preprocessing {

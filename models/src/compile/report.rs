@@ -3,7 +3,7 @@
 use tinception_core::format::writer::Writer;
 use tinception_core::shape::Shape;
 
-use crate::emit::weight_bytes;
+use crate::emit::{weight_bytes, winograd_bytes};
 use crate::plan::Plan;
 use crate::program::{Operator, Program, Step};
 
@@ -39,6 +39,8 @@ pub struct StepReport {
     pub macs: u64,
     /// Bytes of its weights in the file.
     pub weight_bytes: usize,
+    /// Bytes of its transformed weights in the file, beside the others.
+    pub winograd_bytes: usize,
     /// Scale of its output.
     pub scale: f32,
     /// Zero point of its output.
@@ -66,6 +68,12 @@ impl Report {
         self.activations + self.scratch
     }
 
+    /// Bytes of transformed weights in the file.
+    #[must_use]
+    pub fn winograd(&self) -> usize {
+        self.steps.iter().map(|step| step.winograd_bytes).sum()
+    }
+
     /// Multiply-accumulates of one run.
     #[must_use]
     pub fn macs(&self) -> u64 {
@@ -86,6 +94,7 @@ fn step_report(program: &Program, step: &Step, operator: &'static str) -> StepRe
         output: output.shape,
         macs,
         weight_bytes: weight_bytes(step),
+        winograd_bytes: winograd_bytes(step),
         scale: output.quant.scale,
         zero_point: output.quant.zero_point,
     }

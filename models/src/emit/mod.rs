@@ -2,6 +2,8 @@
 
 mod selftest;
 
+use std::num::NonZeroU32;
+
 pub use selftest::self_test;
 use tinception_core::format::step::{self, Step};
 use tinception_core::format::tensor::{self, DataType, Stored};
@@ -15,6 +17,7 @@ use crate::compile::CompileError;
 use crate::plan::Plan;
 use crate::program::{self, Operator, Program};
 use crate::quantize::tables;
+use crate::winograd;
 
 /// Patches that a convolution gathers at a time where the scratch's limit allows it: the widest tile of any backend.
 const PATCHES: usize = 16;
@@ -29,7 +32,7 @@ pub fn emit(program: &Program, plan: &Plan) -> Result<Writer, CompileError> {
     if program.tensors.len() >= usize::from(NO_TENSOR) || program.steps.len() >= usize::from(NO_TENSOR) {
         return Err(too_large("more than 65,534 tensors or steps"));
     }
-    let weights: u64 = program.steps.iter().map(|step| weight_bytes(step) as u64).sum();
+    let weights: u64 = program.steps.iter().map(|step| (weight_bytes(step) + winograd_bytes(step)) as u64).sum();
     if plan.size >= u64::from(u32::MAX) || weights >= u64::from(u32::MAX / 2) {
         return Err(too_large("activations above 4 GiB or weights above 2 GiB"));
     }
@@ -67,6 +70,15 @@ pub fn weight_bytes(step: &program::Step) -> usize {
     }
 }
 
+/// Bytes of a step's transformed weights in the file; 0 where it has none.
+#[must_use]
+pub fn winograd_bytes(step: &program::Step) -> usize {
+    match &step.operator {
+        Operator::Conv(conv) => winograd::bytes(conv),
+        _ => 0,
+    }
+}
+
 fn record(writer: &mut Writer, step: &program::Step) -> Result<Step, CompileError> {
     let name = &step.name.as_bytes()[..step.name.floor_char_boundary(usize::from(u16::MAX))];
     let window = |window: &Window, counted: &Padding| check_window(step, window, counted);
@@ -77,7 +89,9 @@ fn record(writer: &mut Writer, step: &program::Step) -> Result<Step, CompileErro
             let table = [&conv.bias, &conv.multiplier, &conv.shift, &conv.weight_sum].map(Vec::as_slice).concat();
             let channel_table = writer.add_table(&table);
             let groups = conv.groups as u32;
-            step::Operator::Conv(step::Conv { window: conv.window, groups, weights, channel_table })
+            let winograd = winograd::transformed(conv).map(|bytes| writer.add_data(&bytes, ALIGNMENT));
+            let winograd = winograd.and_then(NonZeroU32::new);
+            step::Operator::Conv(step::Conv { window: conv.window, groups, weights, channel_table, winograd })
         }
         Operator::MaxPool(pool) => {
             window(pool, &Padding::NONE)?;
@@ -149,7 +163,7 @@ fn scratch(program: &Program) -> Result<u32, CompileError> {
                 let pooled = program.tensors[step.input].stored == Stored::Nothing;
                 let least = if pooled { conv.layout.padded_depth } else { minimum_scratch(&conv.window, &conv.layout) };
                 let is_dense = program.tensors[step.output].data_type == DataType::Int32;
-                (least, if is_dense { least } else { least * PATCHES })
+                (least, if is_dense { least } else { (least * PATCHES).max(winograd::scratch(conv)) })
             }
             Operator::Lrn { .. } => {
                 let least = lrn::minimum_scratch(program.tensors[step.input].shape.channels);

@@ -38,6 +38,8 @@ pub struct QuantizedConv {
     pub layout: Layout,
     /// In blocks, zero padded.
     pub weights: Vec<i8>,
+    /// Whether the file has the weights transformed for exact Winograd, too.
+    pub winograd: bool,
     /// The input's zero point folded in.
     pub bias: Vec<i32>,
     /// Multiplier of each channel's rule.
@@ -119,6 +121,7 @@ impl Source<'_> {
             groups: self.groups,
             layout,
             weights: vec![0; layout.weights],
+            winograd: false,
             bias: vec![0; layout.table],
             multiplier: vec![0; layout.table],
             shift: vec![1; layout.table],

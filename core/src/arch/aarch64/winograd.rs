@@ -1,12 +1,6 @@
 //! 3x3 convolutions by exact integer Winograd, F(2x2, 3x3): 16 products for 4 outputs where the direct way takes 36.
 //!
-//! `Y = A' [(G g G') . (B' d B)] A` (Lavin and Gray 2016, section 4.1; Winograd 1980) with `.` element by element. `B`
-//! and `A` hold 0, 1 and -1; `G` also halves, so that the weights here are `(2G) g (2G)'`, and the result is exactly four
-//! times the convolution: a shift gives it back, and with it the same bits as the direct way.
-//!
-//! Ranges: a transformed input is a sum of four int8, in -512..=511; a transformed weight at most 9 * 127 = 1143 in
-//! magnitude. Sums may wrap on the way, since only their value modulo 2^32 counts, but four times the convolution must
-//! fit: `4 * 9 * 128 * 127 * C < 2^31` for `C` input channels.
+//! The arithmetic and its ranges: [`kernels::winograd`](crate::kernels::winograd).
 //!
 //! Four tiles of 2x2 outputs at a time are transformed to `[16 positions][C/8][4 tiles][8 C]`. The weights lie in the
 //! order in which they are used, `[groups of quads][16 positions][C/8][quads][8 C][4 oc]`. The sums of a group of at
@@ -19,19 +13,14 @@ use super::{Bounds, HIGH_HALF_SHIFT, requantize, requantize_wide};
 use crate::arch::Rows;
 use crate::kernels::Pixels;
 use crate::kernels::conv::{Conv, Layout};
+use crate::kernels::winograd::{CHANNEL_LIMIT, POSITIONS, TILES, transform};
 use crate::quant::Requantize;
 use crate::shape::Window;
 
-/// Positions of a transformed tile.
-const POSITIONS: usize = 16;
-/// Tiles at a time.
-const TILES: usize = 4;
 /// The most quads of output channels at a time.
 const QUADS: usize = 6;
 /// The least quads of output channels at a time: there is a function for each number from here to [`QUADS`].
 const LEAST_QUADS: usize = 4;
-/// The most input channels: four times the convolution fits an i32.
-const CHANNEL_LIMIT: usize = i32::MAX as usize / (4 * 9 * 128 * 127);
 
 /// The convolution's input channels and quads of output channels, if it can go this way.
 fn sizes(window: &Window, layout: &Layout) -> Option<(usize, usize)> {
@@ -81,7 +70,7 @@ pub(crate) fn prepare(window: &Window, layout: &Layout, weights: &[i8], prepared
                     *weight = i16::from(*weights.get(block + output % 4 * 4 + k % 4)?);
                 }
                 let within = output - first * 4;
-                for (position, value) in transform_weights(&kernel).into_iter().enumerate() {
+                for (position, value) in transform(&kernel).into_iter().enumerate() {
                     let eighth = (position * channels / 8 + channel / 8) * count + within / 4;
                     *group.get_mut(eighth * 32 + channel % 8 * 4 + within % 4)? = value;
                 }
@@ -89,19 +78,6 @@ pub(crate) fn prepare(window: &Window, layout: &Layout, weights: &[i8], prepared
         }
     }
     Some(())
-}
-
-/// `(2G) g (2G)'`, by rows.
-fn transform_weights(kernel: &[[i16; 3]; 3]) -> [i16; POSITIONS] {
-    let line = |[a, b, c]: [i16; 3]| [2 * a, a + b + c, a - b + c, 2 * c];
-    let columns = [0, 1, 2].map(|x| line([0, 1, 2].map(|y| kernel[y][x])));
-    let mut out = [[0; 4]; 4];
-    for (y, out) in out.iter_mut().enumerate() {
-        *out = line([0, 1, 2].map(|x| columns[x][y]));
-    }
-    let mut flat = [0; POSITIONS];
-    flat.copy_from_slice(out.as_flattened());
-    flat
 }
 
 /// Runs the convolution for some output rows.

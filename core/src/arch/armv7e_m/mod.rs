@@ -32,6 +32,12 @@ macro_rules! architecture {
 mod pixels;
 mod store;
 mod sums;
+#[cfg(feature = "winograd")]
+mod winograd;
+#[cfg(feature = "winograd")]
+mod winograd_sums;
+#[cfg(feature = "winograd")]
+mod winograd_transforms;
 
 use core::mem::MaybeUninit;
 
@@ -39,7 +45,11 @@ use store::{Store, store, store_clamped};
 use sums::{Products, dot4, sum_first, sum_more, widen_two};
 
 use super::{Backend, Gemm, PoolWindow};
+#[cfg(feature = "winograd")]
+use crate::arch::Rows;
 use crate::kernels::ChannelTable;
+#[cfg(feature = "winograd")]
+use crate::kernels::{Pixels, conv::Conv};
 use crate::quant::{Output, Requantize};
 
 /// The backend for SXTB16 and SMLAD.
@@ -101,6 +111,23 @@ impl Backend for Dsp {
         let steps = (patch.len() / 4).min(block.len() / 16);
         // SAFETY: both slices have as many steps, and the instructions are there: `self` exists.
         unsafe { dot4(patch.as_ptr(), block.as_ptr(), steps) }
+    }
+
+    #[cfg(feature = "winograd")]
+    fn reads_winograd(self) -> bool {
+        true
+    }
+
+    #[cfg(feature = "winograd")]
+    fn conv_winograd(
+        self,
+        conv: &Conv<'_>,
+        weights: &[i16],
+        input: Pixels<'_>,
+        rows: Rows<'_>,
+        scratch: &mut [i8],
+    ) -> Option<()> {
+        winograd::run(conv, weights, input, rows, scratch)
     }
 
     fn copy_rows(self, source: &[i8], stride: usize, length: usize, to: &mut [i8]) -> Option<()> {
@@ -171,7 +198,13 @@ fn widen(gemm: &Gemm<'_>, start: usize, depth: usize, widened: &mut Widened) -> 
 }
 
 /// Requantises and stores `outputs` channels of the tile's pixels. Their sums have been written.
-fn store_tile(sums: &Sums, table: &ChannelTable<'_>, gemm: &Gemm<'_>, outputs: usize, out: &mut [i8]) -> Option<()> {
+fn store_tile(
+    sums: &[MaybeUninit<[i32; PIXELS]>],
+    table: &ChannelTable<'_>,
+    gemm: &Gemm<'_>,
+    outputs: usize,
+    out: &mut [i8],
+) -> Option<()> {
     let Output { zero_point, min, max } = gemm.output;
     if !table.shift.iter().all(|shift| SHIFTS.contains(shift)) {
         return store_portable(sums, table, gemm, outputs, out);
@@ -207,7 +240,7 @@ fn store_tile(sums: &Sums, table: &ChannelTable<'_>, gemm: &Gemm<'_>, outputs: u
 
 /// As [`store_tile`], for shifts of all sizes.
 fn store_portable(
-    sums: &Sums,
+    sums: &[MaybeUninit<[i32; PIXELS]>],
     table: &ChannelTable<'_>,
     gemm: &Gemm<'_>,
     outputs: usize,

@@ -4,6 +4,8 @@
 
 use tinception_core::arch::detect;
 use tinception_core::kernels::conv::{self, Conv, Layout};
+#[cfg(feature = "winograd")]
+use tinception_core::kernels::winograd;
 use tinception_core::kernels::{ChannelTable, Pixels, PixelsMut};
 use tinception_core::quant::Output;
 use tinception_core::shape::{Padding, Shape, Window};
@@ -13,8 +15,16 @@ use tinception_qemu::program;
 use tinception_qemu::random::Random;
 
 /// Kernel, side of the picture, input and output channels. Stride 1, as much padding as keeps the size.
-const LAYERS: [(u32, u32, u32, u32); 6] =
+type Layer = (u32, u32, u32, u32);
+
+const DIRECT: [Layer; 6] =
     [(1, 16, 64, 64), (3, 16, 32, 32), (3, 32, 3, 16), (5, 8, 16, 32), (1, 8, 128, 64), (3, 8, 96, 128)];
+
+/// Those that run from transformed weights, which take memory that not every machine has.
+#[cfg(feature = "winograd")]
+const WINOGRAD: [Layer; 2] = [(3, 16, 32, 32), (3, 8, 96, 128)];
+#[cfg(not(feature = "winograd"))]
+const WINOGRAD: [Layer; 0] = [];
 
 /// Patches that the compiler gives a convolution scratch for, and the least scratch in bytes: what nano's file states.
 const PATCHES: usize = 16;
@@ -25,25 +35,42 @@ static WEIGHTS: Memory<110_592> = Memory::filled(0);
 static OUTPUT: Memory<16_384> = Memory::filled(0);
 static SCRATCH: Memory<16_384> = Memory::filled(0);
 
+#[cfg(feature = "winograd")]
+static TRANSFORMED: Memory<196_608, i16> = Memory::filled(0);
+
 program!(run);
 
 fn run() -> Outcome {
     let arguments = Arguments::get();
     let Some(index) = arguments.nth(0).and_then(|index| index.parse::<usize>().ok()) else {
-        for (kernel, side, inputs, outputs) in LAYERS {
+        let ways = DIRECT.iter().map(|layer| (*layer, "")).chain(WINOGRAD.iter().map(|layer| (*layer, "-winograd")));
+        for ((kernel, side, inputs, outputs), way) in ways {
             let macs = kernel * kernel * side * side * inputs * outputs;
-            let name = Line::new().number(kernel as i32).text("x").number(kernel as i32).text(" ");
+            let name = Line::new().number(kernel as i32).text("x").number(kernel as i32).text(way).text(" ");
             let shape = name.number(side as i32).text("x").number(side as i32).text("x").number(inputs as i32);
             shape.text("->").number(outputs as i32).text(" ").number(macs as i32).print();
         }
         return Ok(());
     };
     let runs = arguments.nth(1).and_then(|runs| runs.parse::<u32>().ok()).ok_or("no number of runs")?;
-    let layer = LAYERS.get(index).ok_or("no such layer")?;
-    layer_runs(*layer, runs).ok_or("the layer cannot run")
+    let layer = DIRECT.iter().chain(&WINOGRAD).nth(index).ok_or("no such layer")?;
+    layer_runs(*layer, index >= DIRECT.len(), runs).ok_or("the layer cannot run")
 }
 
-fn layer_runs((kernel, side, inputs, outputs): (u32, u32, u32, u32), runs: u32) -> Option<()> {
+/// The weights, transformed.
+#[cfg(feature = "winograd")]
+fn transformed(layout: &Layout, weights: &[i8]) -> Option<&'static [i16]> {
+    let transformed = TRANSFORMED.take()?.get_mut(..winograd::size(layout))?;
+    winograd::prepare(layout, weights, transformed)?;
+    Some(transformed)
+}
+
+#[cfg(not(feature = "winograd"))]
+fn transformed(_: &Layout, _: &[i8]) -> Option<&'static [i16]> {
+    None
+}
+
+fn layer_runs((kernel, side, inputs, outputs): Layer, by_winograd: bool, runs: u32) -> Option<()> {
     let mut random = Random::new(0x9E37_79B9);
     let input = INPUT.take()?.get_mut(..(side * side * inputs) as usize)?;
     random.fill(input, -128, 127);
@@ -59,10 +86,12 @@ fn layer_runs((kernel, side, inputs, outputs): (u32, u32, u32, u32), runs: u32) 
     let padding = Padding { top: pad, left: pad, bottom: pad, right: pad };
     let window = Window { kernel_height: kernel, kernel_width: kernel, stride_height: 1, stride_width: 1, padding };
     let layout = Layout::new(&window, 1, inputs, outputs)?;
+    let weights = weights.get(..layout.weights)?;
     let conv = Conv {
         window,
         groups: 1,
-        weights: weights.get(..layout.weights)?,
+        weights,
+        winograd: if by_winograd { Some(transformed(&layout, weights)?) } else { None },
         table: ChannelTable { bias, multiplier, shift, weight_sum: &[0; 128] },
         input_zero_point: -3,
         output: Output { zero_point: -7, min: -128, max: 127 },
