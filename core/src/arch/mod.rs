@@ -255,6 +255,7 @@ fn copy_rows_portable(mut source: &[i8], stride: usize, length: usize, to: &mut 
 #[derive(Clone, Copy, Debug)]
 pub enum AnyBackend {
     /// Portable loops.
+    #[cfg(not(arm_dsp_only))]
     Scalar(scalar::Scalar),
     /// SXTB16 and SMLAD.
     #[cfg(arm_dsp)]
@@ -280,6 +281,7 @@ pub enum AnyBackend {
 macro_rules! dispatch {
     ($any:expr, $backend:ident => $call:expr) => {
         match $any {
+            #[cfg(not(arm_dsp_only))]
             Self::Scalar($backend) => $call,
             #[cfg(arm_dsp)]
             Self::Dsp($backend) => $call,
@@ -370,7 +372,8 @@ impl Backend for AnyBackend {
     }
 }
 
-/// The backends of this machine, best first. The portable one is always there.
+/// The backends of this machine, best first. The portable one is among them, but on microcontrollers that always have
+/// better instructions.
 pub fn available() -> impl Iterator<Item = AnyBackend> {
     let ladder = [
         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
@@ -384,7 +387,8 @@ pub fn available() -> impl Iterator<Item = AnyBackend> {
         #[cfg(target_arch = "x86_64")]
         avx2::Avx2::detect().map(AnyBackend::Avx2),
         #[cfg(arm_dsp)]
-        armv7e_m::Dsp::detect().map(AnyBackend::Dsp),
+        Some(AnyBackend::Dsp(armv7e_m::Dsp::ALWAYS)),
+        #[cfg(not(arm_dsp_only))]
         Some(AnyBackend::Scalar(scalar::Scalar)),
     ];
     ladder.into_iter().flatten()
@@ -393,7 +397,11 @@ pub fn available() -> impl Iterator<Item = AnyBackend> {
 /// The best backend of this machine.
 #[must_use]
 pub fn detect() -> AnyBackend {
-    available().next().unwrap_or(AnyBackend::Scalar(scalar::Scalar))
+    #[cfg(not(arm_dsp_only))]
+    let backend = available().next().unwrap_or(AnyBackend::Scalar(scalar::Scalar));
+    #[cfg(arm_dsp_only)]
+    let backend = AnyBackend::Dsp(armv7e_m::Dsp::ALWAYS);
+    backend
 }
 
 /// The backend of this machine with that [`name`](Backend::name).

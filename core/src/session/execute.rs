@@ -3,7 +3,7 @@
 
 use core::ops::Range;
 
-use super::threads::work;
+use super::work::work;
 use super::{Session, range, rows};
 use crate::arch::{AnyBackend, Backend, Gemm};
 use crate::executor::{Memory, Out, Split};

@@ -89,7 +89,7 @@ pub(super) fn run(session: &mut Session<'_, '_>, first: usize, length: usize, pa
         None if head.output.is_whole() => job.run(all, (out.values, stride), memory, &mut |_, _| ()),
         None => {
             // Rows of the pool are what is cut, into one range for each thread.
-            let mut cut = threads.cut(all.end as usize, || (1, super::threads::work(&head)));
+            let mut cut = threads.cut(all.end as usize, || (1, super::work::work(&head)));
             cut.ranges = cut.ranges.min(threads.count());
             threads.run(cut, out, memory, |rows, out, memory| {
                 let rows = rows.start as u32..rows.end as u32;
