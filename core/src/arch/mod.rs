@@ -38,7 +38,7 @@ mod x86_64;
 
 use crate::kernels::conv::{Conv, Layout};
 use crate::kernels::lrn::{self, Lrn};
-use crate::kernels::{ChannelTable, Pixels};
+use crate::kernels::{ChannelTable, Pixels, copy};
 use crate::quant::Output;
 use crate::shape::{Shape, Window};
 
@@ -242,9 +242,10 @@ pub trait Backend: Copy {
 }
 
 /// As [`Backend::copy_rows`], on any machine.
-fn copy_rows_portable(mut source: &[i8], stride: usize, length: usize, to: &mut [i8]) -> Option<()> {
+pub(crate) fn copy_rows_portable(mut source: &[i8], stride: usize, length: usize, to: &mut [i8]) -> Option<()> {
     for row in to.chunks_mut(length.max(1)) {
-        row.copy_from_slice(source.get(..row.len())?);
+        let length = row.len();
+        copy(row, source.get(..length)?)?;
         // Behind the last row there is nothing more to read.
         source = source.get(stride..).unwrap_or_default();
     }
