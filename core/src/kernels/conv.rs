@@ -281,7 +281,8 @@ pub(crate) struct Product<'a> {
 }
 
 /// Fills the patch of a pixel.
-pub(crate) type Fill<'f> = &'f mut dyn FnMut(usize, &mut [i8]) -> Option<()>;
+#[cfg(target_os = "none")]
+type Fill<'f> = &'f mut dyn FnMut(usize, &mut [i8]) -> Option<()>;
 
 /// Fills as many patches as fit into `scratch` with `fill(pixel, patch)`, runs all `products` on them, and goes on
 /// until the range is done. All products have the same depth.
@@ -290,11 +291,26 @@ pub(crate) fn by_tiles<B: Backend>(
     layout: &Layout,
     range: Range<usize>,
     scratch: &mut [i8],
-    fill: Fill<'_>,
+    fill: &mut impl FnMut(usize, &mut [i8]) -> Option<()>,
+    products: &mut [Option<Product<'_>>],
+) -> Option<()> {
+    // One function for all that fill patches, where code is dearer than a call.
+    #[cfg(target_os = "none")]
+    let fill: Fill<'_> = fill;
+    tiles(backend, layout, range, scratch, fill, products)
+}
+
+/// As [`by_tiles`], for a function that may be behind a pointer.
+fn tiles<B: Backend>(
+    backend: B,
+    layout: &Layout,
+    range: Range<usize>,
+    scratch: &mut [i8],
+    fill: &mut (impl FnMut(usize, &mut [i8]) -> Option<()> + ?Sized),
     products: &mut [Option<Product<'_>>],
 ) -> Option<()> {
     if too_little_scratch(backend, layout, scratch) {
-        return by_tiles(Scalar, layout, range, scratch, fill, products);
+        return tiles(Scalar, layout, range, scratch, fill, products);
     }
     let depth = layout.padded_depth;
     let packed = backend.packed_size(depth);
