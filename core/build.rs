@@ -9,12 +9,16 @@ const WITH_DSP: [&str; 5] = ["cortex-m33", "cortex-m35p", "cortex-m52", "cortex-
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-check-cfg=cfg(arm_dsp, arm_dsp_option)");
+    println!("cargo::rustc-check-cfg=cfg(arm_dsp, arm_dsp_only, arm_dsp_option)");
     let target = var("TARGET").unwrap_or_default();
     let always = ["thumbv7em-", "armv7-", "thumbv7neon-"].iter().any(|family| target.starts_with(family));
     let option = target.starts_with("thumbv8m.main-") && asked_for();
     if always || option {
         println!("cargo::rustc-cfg=arm_dsp");
+        // A microcontroller always has them: no program on it asks which backend to take.
+        if var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "none") {
+            println!("cargo::rustc-cfg=arm_dsp_only");
+        }
     }
     if option {
         println!("cargo::rustc-cfg=arm_dsp_option");

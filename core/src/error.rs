@@ -32,7 +32,7 @@ pub enum FormatError {
         /// Index of the tensor.
         tensor: u16,
     },
-    /// A step has an operator that this crate does not know.
+    /// A step has an operator that this crate does not know, or that this build leaves out.
     Operator {
         /// Index of the step.
         step: u16,
@@ -72,6 +72,8 @@ pub enum StepProblem {
     Scratch,
     /// It is linked to a step that it can't run together with.
     Link,
+    /// This build leaves out what it computes: see the feature `every-operator`.
+    LeftOut,
 }
 
 /// Why a session cannot be made or cannot go on.
@@ -109,6 +111,8 @@ pub enum ImageError {
     Empty,
     /// A side of the picture, of the output or of the resized picture is longer than this version computes with.
     TooLarge,
+    /// This build leaves out the picture's format or grey networks: see the feature `every-format`.
+    LeftOut,
     /// A YUYV picture of odd width: its pixels come in pairs.
     OddWidth,
     /// The stride is shorter than a row of pixels, which has `needed` bytes.
@@ -158,7 +162,9 @@ impl fmt::Display for FormatError {
             Self::Text => f.write_str("a text is not UTF-8, or the labels are not as many as the classes"),
             Self::Arena => f.write_str("the stated arena is not the one the tensors need"),
             Self::Tensor { tensor } => write!(f, "tensor {tensor} is impossible"),
-            Self::Operator { step, operator } => write!(f, "step {step} has the unknown operator {operator}"),
+            Self::Operator { step, operator } => {
+                write!(f, "step {step} has operator {operator}, which this build does not know")
+            }
             Self::Step { step, problem } => write!(f, "step {step} cannot run: {problem}"),
         }
     }
@@ -176,6 +182,7 @@ impl fmt::Display for StepProblem {
             Self::Requantize => "a multiplier, shift or activation range is out of bounds",
             Self::Window => "a window or table does not cover what is asked of it",
             Self::Scratch => "it needs more scratch than stated",
+            Self::LeftOut => "this build leaves out what it computes",
             Self::Link => "it can't run together with the step it is linked to",
         })
     }
@@ -202,6 +209,7 @@ impl fmt::Display for ImageError {
         match self {
             Self::Empty => f.write_str("the picture or the output has no pixels"),
             Self::TooLarge => f.write_str("a side of the picture or of its resized form is too long"),
+            Self::LeftOut => f.write_str("this build takes RGB565 pictures for networks of three channels alone"),
             Self::OddWidth => f.write_str("a YUYV picture needs an even width"),
             Self::StrideTooShort { needed } => write!(f, "the stride is shorter than a row of {needed} bytes"),
             Self::DataTooShort { needed } => write!(f, "the picture's data is shorter than its {needed} bytes"),

@@ -145,26 +145,33 @@ pub(crate) struct Threads<'a> {
 }
 
 impl<'a> Threads<'a> {
+    /// Who runs the ranges: nobody where the build has one thread, so that the code for more is left out.
+    fn executor(&self) -> Option<&'a dyn Executor> {
+        if cfg!(feature = "threads") { self.executor } else { None }
+    }
+
     /// Threads with the memory that [`others`](Self::others) asks for.
+    #[cfg(feature = "threads")]
     pub(crate) fn new(executor: &'a dyn Executor, sizes: MemorySizes, memory: &'a mut [i16]) -> Self {
         Self { executor: Some(executor), sizes, memory }
     }
 
     /// Elements of memory for the ranges of `threads` threads, but for the first one's.
+    #[cfg(feature = "threads")]
     pub(crate) fn others(threads: usize, sizes: &MemorySizes) -> usize {
         (most_ranges(threads) - 1).saturating_mul(sizes.total())
     }
 
     /// How many threads there are.
     pub(crate) fn count(&self) -> usize {
-        self.executor.map_or(1, |executor| executor.threads().max(1))
+        self.executor().map_or(1, |executor| executor.threads().max(1))
     }
 
     /// How to cut `pixels` pixels for these threads. Asks `unit_and_work` where ranges may begin and what all of them
     /// cost, in nanoseconds on a fast processor, if there are threads to share the work.
     pub(crate) fn cut(&self, pixels: usize, unit_and_work: impl FnOnce() -> (usize, u64)) -> Cut {
         let (mut unit, mut ranges) = (1, 1);
-        if let Some(executor) = self.executor {
+        if let Some(executor) = self.executor() {
             let (multiple, work) = unit_and_work();
             unit = multiple.max(1);
             let worthwhile = work.checked_div(executor.least_work()).unwrap_or(u64::MAX);
@@ -186,7 +193,7 @@ impl<'a> Threads<'a> {
         memory: Memory<'_>,
         work: impl Fn(Range<usize>, O, Memory<'_>) -> Option<()> + Sync,
     ) -> Option<()> {
-        match self.executor {
+        match self.executor() {
             Some(executor) if cut.ranges > 1 => {
                 run_halves((executor, &self.sizes, &work), &cut, output, memory, &mut *self.memory)
             }

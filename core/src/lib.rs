@@ -9,6 +9,11 @@ extern crate std;
 #[cfg(target_endian = "big")]
 compile_error!("models are read in place, and they are little-endian");
 
+/// Whether this build has every operator, or those of the Inceptions for microcontrollers alone.
+const EVERY_OPERATOR: bool = cfg!(feature = "every-operator");
+/// Whether this build takes every kind of picture, or RGB565 alone.
+const EVERY_FORMAT: bool = cfg!(feature = "every-format");
+
 pub mod arch;
 pub mod error;
 pub mod executor;

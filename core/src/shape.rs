@@ -22,13 +22,14 @@ impl Shape {
         Self { height, width, channels }
     }
 
-    /// Pixels: height times width. Saturates instead of wrapping, so that a hostile shape stays large.
+    /// Pixels: height times width.
     #[must_use]
     pub const fn pixels(self) -> u64 {
-        (self.height as u64).saturating_mul(self.width as u64)
+        // Of two factors of 32 bits: it cannot overflow.
+        self.height as u64 * self.width as u64
     }
 
-    /// Elements: pixels times channels. Saturates instead of wrapping.
+    /// Elements: pixels times channels. Saturates instead of wrapping, so that a hostile shape stays large.
     #[must_use]
     pub const fn elements(self) -> u64 {
         self.pixels().saturating_mul(self.channels as u64)
@@ -147,24 +148,26 @@ pub struct Span {
 
 impl Span {
     const fn clipped(output: u32, stride: u32, padding: u32, kernel: u32, size: u32) -> Self {
-        let first = output as i64 * stride as i64 - padding as i64;
-        let end = first + kernel as i64;
-        let start = if first < 0 { 0 } else { first };
-        let stop = if end > size as i64 { size as i64 } else { end };
+        // From the padding's edge. Windows that fit their input end below 2^32.
+        let first = output.saturating_mul(stride);
+        let start = first.saturating_sub(padding);
+        let end = first.saturating_add(kernel).saturating_sub(padding);
+        let stop = if end > size { size } else { end };
         if stop <= start {
             return Self { start: 0, length: 0, skipped: kernel };
         }
-        Self { start: start as u32, length: (stop - start) as u32, skipped: (start - first) as u32 }
+        Self { start, length: stop - start, skipped: padding.saturating_sub(first) }
     }
 }
 
 const fn positions(size: u32, before: u32, after: u32, kernel: u32, stride: u32) -> Option<u32> {
-    let padded = size as u64 + before as u64 + after as u64;
-    if kernel == 0 || stride == 0 || padded < kernel as u64 {
+    // In 32 bits: a division of 64 is a function of nearly a kilobyte on a microcontroller.
+    let Some(padded) = size.checked_add(before) else { return None };
+    let Some(padded) = padded.checked_add(after) else { return None };
+    if kernel == 0 || stride == 0 || padded < kernel {
         return None;
     }
-    let count = (padded - kernel as u64) / stride as u64 + 1;
-    if count > u32::MAX as u64 { None } else { Some(count as u32) }
+    ((padded - kernel) / stride).checked_add(1)
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ mod x86_64;
 
 use crate::kernels::conv::{Conv, Layout};
 use crate::kernels::lrn::{self, Lrn};
-use crate::kernels::{ChannelTable, Pixels};
+use crate::kernels::{ChannelTable, Pixels, copy};
 use crate::quant::Output;
 use crate::shape::{Shape, Window};
 
@@ -261,9 +261,10 @@ pub trait Backend: Copy {
 }
 
 /// As [`Backend::copy_rows`], on any machine.
-fn copy_rows_portable(mut source: &[i8], stride: usize, length: usize, to: &mut [i8]) -> Option<()> {
+pub(crate) fn copy_rows_portable(mut source: &[i8], stride: usize, length: usize, to: &mut [i8]) -> Option<()> {
     for row in to.chunks_mut(length.max(1)) {
-        row.copy_from_slice(source.get(..row.len())?);
+        let length = row.len();
+        copy(row, source.get(..length)?)?;
         // Behind the last row there is nothing more to read.
         source = source.get(stride..).unwrap_or_default();
     }
@@ -274,6 +275,7 @@ fn copy_rows_portable(mut source: &[i8], stride: usize, length: usize, to: &mut 
 #[derive(Clone, Copy, Debug)]
 pub enum AnyBackend {
     /// Portable loops.
+    #[cfg(not(arm_dsp_only))]
     Scalar(scalar::Scalar),
     /// SXTB16 and SMLAD.
     #[cfg(arm_dsp)]
@@ -299,6 +301,7 @@ pub enum AnyBackend {
 macro_rules! dispatch {
     ($any:expr, $backend:ident => $call:expr) => {
         match $any {
+            #[cfg(not(arm_dsp_only))]
             Self::Scalar($backend) => $call,
             #[cfg(arm_dsp)]
             Self::Dsp($backend) => $call,
@@ -404,7 +407,8 @@ impl Backend for AnyBackend {
     }
 }
 
-/// The backends of this machine, best first. The portable one is always there.
+/// The backends of this machine, best first. The portable one is among them, but on microcontrollers that always have
+/// better instructions.
 pub fn available() -> impl Iterator<Item = AnyBackend> {
     let ladder = [
         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
@@ -418,7 +422,8 @@ pub fn available() -> impl Iterator<Item = AnyBackend> {
         #[cfg(target_arch = "x86_64")]
         avx2::Avx2::detect().map(AnyBackend::Avx2),
         #[cfg(arm_dsp)]
-        armv7e_m::Dsp::detect().map(AnyBackend::Dsp),
+        Some(AnyBackend::Dsp(armv7e_m::Dsp::ALWAYS)),
+        #[cfg(not(arm_dsp_only))]
         Some(AnyBackend::Scalar(scalar::Scalar)),
     ];
     ladder.into_iter().flatten()
@@ -427,7 +432,11 @@ pub fn available() -> impl Iterator<Item = AnyBackend> {
 /// The best backend of this machine.
 #[must_use]
 pub fn detect() -> AnyBackend {
-    available().next().unwrap_or(AnyBackend::Scalar(scalar::Scalar))
+    #[cfg(not(arm_dsp_only))]
+    let backend = available().next().unwrap_or(AnyBackend::Scalar(scalar::Scalar));
+    #[cfg(arm_dsp_only)]
+    let backend = AnyBackend::Dsp(armv7e_m::Dsp::ALWAYS);
+    backend
 }
 
 /// The backend of this machine with that [`name`](Backend::name).

@@ -44,7 +44,10 @@ pub const NO_TENSOR: u16 = u16::MAX;
 /// Most scratch a file may ask for, in bytes.
 pub const SCRATCH_LIMIT: u32 = 32 * 1024;
 
-static CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
+/// One table, or none.
+type Tables = Table<{ cfg!(feature = "checksum-table") as usize }>;
+
+static CRC: Crc<u32, Tables> = Crc::<u32, Tables>::new(&CRC_32_ISO_HDLC);
 
 /// The checksum of a whole file: CRC-32 of everything but the checksum's own field.
 #[must_use]
@@ -57,7 +60,7 @@ pub fn checksum(file: &[u8]) -> u32 {
 }
 
 /// A running CRC-32 (ISO 3309, as zlib's `crc32`): the file's checksum and the hash of a step's output.
-pub struct Crc32(Digest<'static, u32, Table<1>>);
+pub struct Crc32(Digest<'static, u32, Tables>);
 
 impl Crc32 {
     /// A checksum of no bytes yet.

@@ -52,8 +52,12 @@ impl Preprocess {
                 2 if (1..=1000).contains(&argument) => Resize::CentralCrop(argument),
                 _ => return None,
             },
-            mean: MEAN.map(|field| f32_at(record, field)),
-            scale: SCALE.map(|field| f32_at(record, field)),
+            mean: [f32_at(record, MEAN[0].clone()), f32_at(record, MEAN[1].clone()), f32_at(record, MEAN[2].clone())],
+            scale: [
+                f32_at(record, SCALE[0].clone()),
+                f32_at(record, SCALE[1].clone()),
+                f32_at(record, SCALE[2].clone()),
+            ],
             table: u32_at(record, TABLE),
         })
     }

@@ -17,6 +17,7 @@
 use core::num::NonZeroU32;
 
 use super::bytes::{Field, i32_at, u16_at, u32_at};
+use crate::EVERY_OPERATOR;
 use crate::shape::{Padding, Window};
 
 /// Bytes of a record.
@@ -95,7 +96,7 @@ pub enum Link {
 /// A number that this version gives no meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unknown {
-    /// Of an operator.
+    /// Of an operator, or the number of one that this build leaves out.
     Operator(u8),
     /// Of a link.
     Link(u8),
@@ -204,6 +205,7 @@ impl Step {
     /// Reads a record.
     pub fn parse(record: &[u8; SIZE]) -> Result<Self, Unknown> {
         let operator = match record[OPERATOR] {
+            left_out @ 3..=5 if !EVERY_OPERATOR => return Err(Unknown::Operator(left_out)),
             0 => Operator::Conv(Conv {
                 window: parse_window(record),
                 groups: u32_at(record, GROUPS),
@@ -340,15 +342,14 @@ impl Operator {
 }
 
 fn parse_window(record: &[u8; SIZE]) -> Window {
-    let [kernel_height, kernel_width, stride_height, stride_width, top, left, bottom, right] =
-        WINDOW.map(|field| u32::from(u16_at(record, field)));
-    let padding = Padding { top, left, bottom, right };
-    Window { kernel_height, kernel_width, stride_height, stride_width, padding }
+    let at = |index: usize| u32::from(u16_at(record, WINDOW[index].clone()));
+    let padding = Padding { top: at(4), left: at(5), bottom: at(6), right: at(7) };
+    Window { kernel_height: at(0), kernel_width: at(1), stride_height: at(2), stride_width: at(3), padding }
 }
 
 fn parse_padding(record: &[u8; SIZE], fields: &[Field; 4]) -> Padding {
-    let [top, left, bottom, right] = [0, 1, 2, 3].map(|side| u32::from(u16_at(record, fields[side].clone())));
-    Padding { top, left, bottom, right }
+    let at = |side: usize| u32::from(u16_at(record, fields[side].clone()));
+    Padding { top: at(0), left: at(1), bottom: at(2), right: at(3) }
 }
 
 #[cfg(feature = "alloc")]

@@ -146,13 +146,12 @@ impl Tensor {
     /// than pixels times stride, and the bytes between its pixels belong to its neighbours.
     #[must_use]
     pub fn extent(&self) -> u64 {
-        let pixels = u64::from(self.stored_rows()).saturating_mul(u64::from(self.shape.width));
+        let pixels = saturating_product(u64::from(self.stored_rows()), self.shape.width);
         if pixels == 0 {
             return 0;
         }
-        let elements =
-            ((pixels - 1).saturating_mul(u64::from(self.pixel_stride))).saturating_add(u64::from(self.shape.channels));
-        elements.saturating_mul(u64::from(self.data_type.size()))
+        let elements = saturating_product(pixels - 1, self.pixel_stride).saturating_add(u64::from(self.shape.channels));
+        saturating_product(elements, self.data_type.size())
     }
 
     /// Rows that have memory.
@@ -182,6 +181,12 @@ impl Tensor {
     pub fn is_contiguous(&self) -> bool {
         self.pixel_stride == self.shape.channels
     }
+}
+
+/// `a * b`. One function on machines of 32 bits, where it is many instructions.
+#[cfg_attr(target_pointer_width = "32", inline(never))]
+fn saturating_product(a: u64, b: u32) -> u64 {
+    a.saturating_mul(u64::from(b))
 }
 
 #[cfg(all(test, feature = "alloc"))]

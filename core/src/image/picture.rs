@@ -1,6 +1,7 @@
 //! A camera's frame: a checked view of its bytes, and the conversion of its rows.
 
 use super::Size;
+use crate::EVERY_FORMAT;
 use crate::error::ImageError;
 
 /// Longest side of a picture and of an output, in pixels. Below it the resize's weights fit 31 bits.
@@ -49,9 +50,13 @@ impl<'a> Picture<'a> {
     ///
     /// # Errors
     /// [`ImageError::Empty`], [`ImageError::TooLarge`] (a side over [`MAX_SIDE`]), [`ImageError::OddWidth`],
-    /// [`ImageError::StrideTooShort`] or [`ImageError::DataTooShort`].
+    /// [`ImageError::StrideTooShort`] or [`ImageError::DataTooShort`]; [`ImageError::LeftOut`] without the feature
+    /// `every-format`.
     pub fn new(format: PixelFormat, size: Size, stride: usize, data: &'a [u8]) -> Result<Self, ImageError> {
         check_sides(size)?;
+        if !EVERY_FORMAT && !matches!(format, PixelFormat::Rgb565Le | PixelFormat::Rgb565Be) {
+            return Err(ImageError::LeftOut);
+        }
         if format == PixelFormat::Yuyv && !size.width.is_multiple_of(2) {
             return Err(ImageError::OddWidth);
         }
@@ -95,14 +100,14 @@ impl<'a> Picture<'a> {
     /// Converts row `y` from column `x` on to pixels of `CHANNELS` bytes, as many as `out` holds.
     pub(super) fn convert_row<const CHANNELS: usize>(&self, y: u32, x: u32, out: &mut [u8]) {
         match self.format {
-            PixelFormat::Rgb888 => store::<CHANNELS>(self.row(y, x).as_chunks().0.iter().copied(), out),
-            PixelFormat::Grey => store::<CHANNELS>(self.row(y, x).iter().map(|&luma| [luma; 3]), out),
+            PixelFormat::Rgb888 if EVERY_FORMAT => store::<CHANNELS>(self.row(y, x).as_chunks().0.iter().copied(), out),
+            PixelFormat::Grey if EVERY_FORMAT => store::<CHANNELS>(self.row(y, x).iter().map(|&luma| [luma; 3]), out),
             PixelFormat::Rgb565Le | PixelFormat::Rgb565Be => {
                 let swap = if self.format == PixelFormat::Rgb565Be { 8 } else { 0 };
                 let words = self.row(y, x).as_chunks().0.iter();
                 store::<CHANNELS>(words.map(|&word| rgb565(u16::from_le_bytes(word).rotate_left(swap))), out);
             }
-            PixelFormat::Yuyv => {
+            PixelFormat::Yuyv if EVERY_FORMAT => {
                 let pairs = self.row(y, 0).as_chunks().0;
                 let pixels = (x as usize..).map_while(|column| {
                     let &[first, blue, second, red] = pairs.get(column / 2)?;
@@ -110,6 +115,8 @@ impl<'a> Picture<'a> {
                 });
                 store::<CHANNELS>(pixels, out);
             }
+            // Refused when the view was made.
+            _ => {}
         }
     }
 }
@@ -127,7 +134,7 @@ pub(super) const fn check_sides(size: Size) -> Result<(), ImageError> {
 
 /// Whether pixels of this format are read as they lie: they already are RGB or luma, as asked.
 pub(super) const fn is_direct(format: PixelFormat, channels: usize) -> bool {
-    matches!((format, channels), (PixelFormat::Rgb888, 3) | (PixelFormat::Grey, 1))
+    EVERY_FORMAT && matches!((format, channels), (PixelFormat::Rgb888, 3) | (PixelFormat::Grey, 1))
 }
 
 fn store<const CHANNELS: usize>(pixels: impl Iterator<Item = [u8; 3]>, out: &mut [u8]) {

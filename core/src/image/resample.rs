@@ -11,6 +11,7 @@
 
 use super::geometry::{Axis, COEFFICIENT_BITS, FilterWindow};
 use super::{Channels, Geometry, Picture};
+use crate::EVERY_FORMAT;
 use crate::error::ImageError;
 
 /// Values of an output row that the vertical filter sums at a time: few enough for registers.
@@ -23,7 +24,8 @@ const BLOCK: usize = 16;
 ///
 /// # Errors
 /// [`ImageError::PictureMismatch`], [`ImageError::OutputLength`] (`out` must have exactly
-/// [`Geometry::output_len`] bytes) or [`ImageError::ScratchTooSmall`].
+/// [`Geometry::output_len`] bytes) or [`ImageError::ScratchTooSmall`]; [`ImageError::LeftOut`] for luma without the feature
+/// `every-format`.
 pub fn resample(
     picture: &Picture<'_>,
     geometry: &Geometry,
@@ -50,8 +52,9 @@ pub fn resample(
     let mut rows = Rows { picture, geometry, table, converted: bytemuck::cast_slice_mut(row) };
     let ring = bytemuck::cast_slice_mut(ring);
     match channels {
-        Channels::Grey => rows.filter_all::<1>(vertical, ring, out),
+        Channels::Grey if EVERY_FORMAT => rows.filter_all::<1>(vertical, ring, out),
         Channels::Rgb => rows.filter_all::<3>(vertical, ring, out),
+        Channels::Grey => return Err(ImageError::LeftOut),
     }
     Ok(())
 }

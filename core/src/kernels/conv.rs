@@ -9,9 +9,10 @@
 use core::ops::Range;
 
 use super::strip::Strip;
-use super::{ChannelTable, Pixels, PixelsMut, winograd};
+use super::{ChannelTable, Pixels, PixelsMut, copy, winograd};
+use crate::EVERY_OPERATOR;
 use crate::arch::scalar::Scalar;
-use crate::arch::{Backend, Gemm, Rows};
+use crate::arch::{Backend, Gemm, Rows, copy_rows_portable};
 use crate::quant::Output;
 use crate::shape::{Shape, Window};
 
@@ -143,7 +144,7 @@ pub fn run_pixels<B: Backend>(
     scratch: &mut [i8],
 ) -> Option<()> {
     let layout = Layout::new(&conv.window, conv.groups, input.shape().channels, shape.channels)?;
-    if layout.depthwise {
+    if EVERY_OPERATOR && layout.depthwise {
         return super::depthwise::run_pixels(conv, &layout, input, shape, range, out, stride);
     }
     if let Some(weights) = transformed_weights(backend, conv, &layout, scratch.len())
@@ -156,7 +157,8 @@ pub fn run_pixels<B: Backend>(
     if strip.is_none() && too_little_scratch(backend, &layout, scratch) {
         return run_pixels(Scalar, conv, input, shape, range, out, stride, scratch);
     }
-    for group in 0..conv.groups {
+    let groups = if EVERY_OPERATOR { conv.groups } else { 1 };
+    for group in 0..groups {
         let gemm = conv.gemm(&layout, group, stride)?;
         let out = out.get_mut(group * layout.group_outputs..)?;
         if backend.reads_in_place() && reads_in_place(&conv.window, &layout) {
@@ -290,9 +292,10 @@ pub(crate) fn run_shared<B: Backend>(
         }
         return Some(());
     }
-    let width = input.shape().width.max(1);
+    let width = input.shape().width;
     let mut fill = |pixel: usize, patch: &mut [i8]| {
-        gather(backend, conv, layout, input, (pixel as u32 / width, pixel as u32 % width), 0, patch)
+        let y = (pixel as u32).checked_div(width)?;
+        gather(backend, conv, layout, input, (y, pixel as u32 - y * width), 0, patch)
     };
     by_tiles(backend, layout, range, scratch, &mut fill, products)
 }
@@ -308,6 +311,10 @@ pub(crate) struct Product<'a> {
     pub out: &'a mut [i8],
 }
 
+/// Fills the patch of a pixel.
+#[cfg(target_os = "none")]
+type Fill<'f> = &'f mut dyn FnMut(usize, &mut [i8]) -> Option<()>;
+
 /// Fills as many patches as fit into `scratch` with `fill(pixel, patch)`, runs all `products` on them, and goes on
 /// until the range is done. All products have the same depth.
 pub(crate) fn by_tiles<B: Backend>(
@@ -318,8 +325,23 @@ pub(crate) fn by_tiles<B: Backend>(
     fill: &mut impl FnMut(usize, &mut [i8]) -> Option<()>,
     products: &mut [Option<Product<'_>>],
 ) -> Option<()> {
+    // One function for all that fill patches, where code is dearer than a call.
+    #[cfg(target_os = "none")]
+    let fill: Fill<'_> = fill;
+    tiles(backend, layout, range, scratch, fill, products)
+}
+
+/// As [`by_tiles`], for a function that may be behind a pointer.
+fn tiles<B: Backend>(
+    backend: B,
+    layout: &Layout,
+    range: Range<usize>,
+    scratch: &mut [i8],
+    fill: &mut (impl FnMut(usize, &mut [i8]) -> Option<()> + ?Sized),
+    products: &mut [Option<Product<'_>>],
+) -> Option<()> {
     if too_little_scratch(backend, layout, scratch) {
-        return by_tiles(Scalar, layout, range, scratch, fill, products);
+        return tiles(Scalar, layout, range, scratch, fill, products);
     }
     let depth = layout.padded_depth;
     let packed = backend.packed_size(depth);
@@ -328,9 +350,12 @@ pub(crate) fn by_tiles<B: Backend>(
         fitting if fitting > backend.tile_pixels() => fitting - fitting % backend.tile_pixels().max(1),
         fitting => fitting,
     };
-    for first in range.clone().step_by(tile.max(1)) {
+    let mut first = range.start;
+    while first < range.end {
         let pixels = tile.min(range.end - first);
-        for (slot, pixel) in scratch.chunks_exact_mut(packed.max(1)).zip(first..first + pixels) {
+        let mut slots = scratch.chunks_exact_mut(packed);
+        for pixel in first..first + pixels {
+            let slot = slots.next()?;
             fill(pixel, slot.get_mut(packed - depth..)?)?;
             backend.pack(slot);
         }
@@ -338,6 +363,7 @@ pub(crate) fn by_tiles<B: Backend>(
             let out = out.get_mut((first - range.start) * gemm.output_stride..)?;
             backend.gemm(&Gemm { patches: scratch, patch_stride: packed, pixels, ..*gemm }, out)?;
         }
+        first += pixels;
     }
     Some(())
 }
@@ -411,11 +437,10 @@ pub(super) fn gather<B: Backend>(
         before.fill(conv.input_zero_point);
         after.fill(conv.input_zero_point);
         if channels == input.stride() {
-            middle.copy_from_slice(source.get(..middle.len())?);
+            let length = middle.len();
+            copy(middle, source.get(..length)?)?;
         } else {
-            for (to, from) in middle.chunks_exact_mut(channels).zip(source.chunks(input.stride().max(1))) {
-                to.copy_from_slice(from.get(..channels)?);
-            }
+            copy_rows_portable(source, input.stride(), channels, middle)?;
         }
         // Behind the last row there is nothing more to read.
         source = source.get(source_row..).unwrap_or_default();

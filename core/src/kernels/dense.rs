@@ -7,6 +7,7 @@ use core::ops::Range;
 
 use super::Pixels;
 use super::conv::{Conv, Layout, gather, group_weights, reads_in_place};
+use crate::EVERY_OPERATOR;
 use crate::arch::Backend;
 use crate::quant::{Requantize, clamp_to_i32};
 use crate::shape::Shape;
@@ -45,31 +46,55 @@ pub(crate) fn run_channels<B: Backend>(
     if layout.depthwise {
         return None;
     }
+    if !EVERY_OPERATOR {
+        let patch = input.from_pixel(0)?.get(..layout.depth)?;
+        return group(backend, conv, &layout, (0, range.start), patch, logits);
+    }
     let in_place = reads_in_place(&conv.window, &layout);
     for (pixel, logits) in (0..).zip(logits.chunks_exact_mut((range.len() * 4).max(1))) {
-        for (group, logits) in logits.chunks_exact_mut((layout.group_outputs.min(range.len()) * 4).max(1)).enumerate() {
+        let groups = logits.chunks_exact_mut((layout.group_outputs.min(range.len()) * 4).max(1));
+        for (index, logits) in groups.enumerate() {
             let patch = if in_place {
-                input.from_pixel(pixel as usize)?.get(group * layout.group_inputs..)?.get(..layout.depth)?
+                input.from_pixel(pixel as usize)?.get(index * layout.group_inputs..)?.get(..layout.depth)?
             } else {
                 let patch = scratch.get_mut(..layout.padded_depth)?;
-                gather(backend, conv, &layout, input, (pixel / width.max(1), pixel % width.max(1)), group, patch)?;
+                gather(backend, conv, &layout, input, (pixel / width.max(1), pixel % width.max(1)), index, patch)?;
                 &*patch
             };
-            let weights = group_weights(conv, &layout, group)?;
-            let table = conv.table.slice(group * layout.padded_outputs, layout.padded_outputs)?;
-            let blocks = weights.chunks_exact((4 * layout.padded_depth).max(1));
-            let blocks = blocks.enumerate().skip(range.start / 4);
-            for ((quad, block), logits) in blocks.zip(logits.chunks_mut(16)) {
-                let sums = backend.dot4(patch, block);
-                let table = table.slice(quad * 4, 4)?;
-                let channels = sums.iter().zip(table.bias).zip(table.multiplier.iter().zip(table.shift));
-                for (((sum, bias), (multiplier, shift)), logit) in channels.zip(logits.chunks_exact_mut(4)) {
-                    let rule = Requantize::new(*multiplier, *shift as u32)?;
-                    let value = clamp_to_i32(rule.apply(sum.wrapping_add(*bias)));
-                    logit.copy_from_slice(&value.to_le_bytes());
-                }
-            }
+            group(backend, conv, &layout, (index, range.start), patch, logits)?;
         }
+    }
+    Some(())
+}
+
+/// Whether these are the logits of one pixel that is read where it lies, in one group: all that a build without the
+/// feature `every-operator` runs.
+pub(crate) fn is_plain(conv: &Conv<'_>, layout: &Layout, shape: Shape) -> bool {
+    channels_are_apart(conv, shape) && reads_in_place(&conv.window, layout)
+}
+
+/// The logits of one group and pixel, from the group's channel `first` on.
+fn group<B: Backend>(
+    backend: B,
+    conv: &Conv<'_>,
+    layout: &Layout,
+    (index, first): (usize, usize),
+    patch: &[i8],
+    logits: &mut [u8],
+) -> Option<()> {
+    let weights = group_weights(conv, layout, index)?;
+    let table = conv.table.slice(index * layout.padded_outputs, layout.padded_outputs)?;
+    let mut blocks = weights.chunks_exact((4 * layout.padded_depth).max(1)).skip(first / 4);
+    let mut first = first;
+    for logits in logits.chunks_mut(16) {
+        let sums = backend.dot4(patch, blocks.next()?);
+        let table = table.slice(first, 4)?;
+        let channels = sums.iter().zip(table.bias).zip(table.multiplier.iter().zip(table.shift));
+        for (((sum, bias), (multiplier, shift)), logit) in channels.zip(logits.as_chunks_mut().0) {
+            let rule = Requantize::new(*multiplier, *shift as u32)?;
+            *logit = clamp_to_i32(rule.apply(sum.wrapping_add(*bias))).to_le_bytes();
+        }
+        first += 4;
     }
     Some(())
 }

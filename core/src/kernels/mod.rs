@@ -40,10 +40,22 @@ pub struct PixelsMut<'a> {
     stride: usize,
 }
 
+/// Copies elements, with `None` for lengths that differ where `copy_from_slice` would panic.
+pub(crate) fn copy<T: Copy>(to: &mut [T], from: &[T]) -> Option<()> {
+    if to.len() != from.len() {
+        return None;
+    }
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
+    Some(())
+}
+
 fn fits(length: usize, shape: Shape, stride: usize) -> bool {
     let channels = shape.channels as usize;
-    let needed = (shape.pixels().saturating_sub(1)).saturating_mul(stride as u64).saturating_add(channels as u64);
-    channels > 0 && stride >= channels && shape.pixels() > 0 && length as u64 >= needed
+    let last = (shape.height as usize).checked_mul(shape.width as usize).and_then(|pixels| pixels.checked_sub(1));
+    let needed = last.and_then(|last| last.checked_mul(stride)?.checked_add(channels));
+    channels > 0 && stride >= channels && needed.is_some_and(|needed| length >= needed)
 }
 
 impl<'a> Pixels<'a> {
@@ -56,6 +68,7 @@ impl<'a> Pixels<'a> {
     /// A tensor of which `data` holds the last `stored_rows` rows made: row `y` in the place of row `y % stored_rows`.
     /// Only [`row`](Self::row) and [`rows_to_end`](Self::rows_to_end) know of it; everything else wants whole tensors.
     #[must_use]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn ring(data: &'a [i8], shape: Shape, stride: usize, stored_rows: u32) -> Option<Self> {
         let stored = Shape { height: stored_rows, ..shape };
         fits(data.len(), stored, stride).then_some(Self { data, shape, stride, stored_rows })
@@ -221,10 +234,11 @@ impl AverageWindow {
 }
 
 fn counted(output: u32, stride: u32, padding: u32, kernel: u32, (before, size, after): (u32, u32, u32)) -> u32 {
-    let first = i64::from(output) * i64::from(stride) - i64::from(padding);
-    let start = first.max(-i64::from(before));
-    let stop = (first + i64::from(kernel)).min(i64::from(size) + i64::from(after));
-    (stop - start).max(0) as u32
+    // Counted from the padding's edge, so that nothing is negative.
+    let first = output.saturating_mul(stride);
+    let start = first.max(padding.saturating_sub(before));
+    let stop = first.saturating_add(kernel).min(padding.saturating_add(size).saturating_add(after));
+    stop.saturating_sub(start)
 }
 
 /// How an average pool turns sums into means: one rule per distinct divisor.

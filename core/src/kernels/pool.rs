@@ -37,7 +37,10 @@ pub fn max_pixels<B: Backend>(
     if source.channels != shape.channels || pool.output.min > pool.output.max || shape.width == 0 {
         return None;
     }
-    for (pixel, out) in range.zip(out.chunks_mut(stride.max(1))) {
+    // Not by `zip`, which asks for the number of chunks: a division that could panic.
+    let mut places = out.chunks_mut(stride.max(1));
+    for pixel in range {
+        let out = places.next()?;
         let rows = pool.window.rows(pixel as u32 / shape.width, source.height);
         let columns = pool.window.columns(pixel as u32 % shape.width, source.width);
         max_pixel(backend, pool.output, input, (rows, columns), out.get_mut(..shape.channels as usize)?)?;
@@ -124,7 +127,9 @@ pub fn average_pixels(
         return None;
     }
     let width = shape.width.max(1);
-    for (pixel, out) in range.zip(out.chunks_mut(stride.max(1))) {
+    let mut places = out.chunks_mut(stride.max(1));
+    for pixel in range {
+        let out = places.next()?;
         means(pool, input, (pixel as u32 / width, pixel as u32 % width), |channel, mean| {
             if let Some(value) = out.get_mut(channel) {
                 *value = pool.output.clamp(mean);

@@ -37,6 +37,25 @@ impl Softmax<'_> {
     }
 }
 
+/// `numerator / denominator`, at most 65535; `None` where the denominator is 0 or more than 2^47.
+fn quotient(numerator: u64, denominator: u64) -> Option<u16> {
+    if denominator == 0 || denominator > 1 << 47 {
+        return None;
+    }
+    if cfg!(target_pointer_width = "64") {
+        return Some((numerator / denominator).min(u64::from(u16::MAX)) as u16);
+    }
+    // Bit by bit: with 32-bit registers the division of 64 bits is a function of nearly a kilobyte.
+    let (mut rest, mut quotient) = (numerator, 0);
+    for bit in (0..16).rev() {
+        if rest >= denominator << bit {
+            rest -= denominator << bit;
+            quotient |= 1 << bit;
+        }
+    }
+    Some(quotient)
+}
+
 /// Reads little-endian i32 `logits`, writes as many little-endian u16 `probabilities`.
 pub fn run(softmax: &Softmax<'_>, logits: &[u8], probabilities: &mut [u8]) -> Option<()> {
     let values = || logits.as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes));
@@ -44,7 +63,7 @@ pub fn run(softmax: &Softmax<'_>, logits: &[u8], probabilities: &mut [u8]) -> Op
     let sum: u64 = values().map(|logit| softmax.power(largest, logit)).fold(0, u64::saturating_add);
     for (logit, probability) in values().zip(probabilities.as_chunks_mut().0) {
         let scaled = softmax.power(largest, logit).saturating_mul(u64::from(u16::MAX)).saturating_add(sum / 2);
-        *probability = (scaled.checked_div(sum)?.min(u64::from(u16::MAX)) as u16).to_le_bytes();
+        *probability = quotient(scaled, sum)?.to_le_bytes();
     }
     Some(())
 }

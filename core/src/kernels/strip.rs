@@ -8,9 +8,9 @@
 
 use core::ops::Range;
 
-use super::Pixels;
 use super::conv::{Conv, Layout};
-use crate::arch::{Backend, Gemm};
+use super::{Pixels, copy};
+use crate::arch::{Backend, Gemm, copy_rows_portable};
 use crate::shape::Shape;
 
 /// How a convolution's rows lie in the scratch.
@@ -125,7 +125,8 @@ impl<'a> Strip<'a> {
         let from = weights.chunks_exact((4 * self.layout.padded_depth).max(1));
         for (block, from) in widened.chunks_exact_mut((4 * rows * self.padded_run).max(1)).zip(from) {
             block.fill(0);
-            for (row, block) in block.chunks_exact_mut((4 * self.padded_run).max(1)).enumerate() {
+            // Not by `enumerate`, which asks for the number of chunks: a division that could panic.
+            for (row, block) in (0..).zip(block.chunks_exact_mut((4 * self.padded_run).max(1))) {
                 for at in 0..self.run {
                     let k = row * self.run + at;
                     for channel in 0..4 {
@@ -161,13 +162,10 @@ fn copy_row(
     left.fill(conv.input_zero_point);
     right.fill(conv.input_zero_point);
     if channels == input.stride() {
-        middle.copy_from_slice(source.get(..middle.len())?);
-    } else {
-        for (to, from) in middle.chunks_exact_mut(channels).zip(source.chunks(input.stride().max(1))) {
-            to.copy_from_slice(from.get(..channels)?);
-        }
+        let length = middle.len();
+        return copy(middle, source.get(..length)?);
     }
-    Some(())
+    copy_rows_portable(source, input.stride(), channels, middle)
 }
 
 // Under Miri no backend puts patches together from rows.

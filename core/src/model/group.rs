@@ -94,7 +94,8 @@ impl Model<'_> {
 pub(super) fn verify(model: &Model<'_>, first: usize, group: Group) -> Result<(), (usize, StepProblem)> {
     let last = first + group.length - 1;
     let at = |index: usize| model.step(index).ok_or((index, StepProblem::Link));
-    let (head, tail) = (at(first)?, at(last)?);
+    let head = at(first)?;
+    let mut tail = head;
     for index in first..=last {
         let step = at(index)?;
         // Only what one step of a group hands to the next may be without all its rows.
@@ -102,10 +103,15 @@ pub(super) fn verify(model: &Model<'_>, first: usize, group: Group) -> Result<()
         let output_is_whole = index == last || group.kind == Kind::SharedInput;
         let second_is_whole = step.second_input.is_none_or(|tensor| tensor.is_whole());
         let whole = (step.input.is_whole() || !input_is_whole) && (step.output.is_whole() || !output_is_whole);
-        require(whole && second_is_whole, StepProblem::Shape).map_err(|problem| (index, problem))?;
-        if index > first {
-            linked(group.kind, &at(index - 1)?, &step).map_err(|problem| (index, problem))?;
-        }
+        let problem = if !whole || !second_is_whole {
+            Err(StepProblem::Shape)
+        } else if index > first {
+            linked(group.kind, &tail, &step)
+        } else {
+            Ok(())
+        };
+        problem.map_err(|problem| (index, problem))?;
+        tail = step;
     }
     let apart = match group.kind {
         Kind::Single => true,

@@ -2,7 +2,9 @@
 
 use bytemuck::AnyBitPattern;
 
+use super::verify::require;
 use super::{Model, slice};
+use crate::EVERY_OPERATOR;
 use crate::error::StepProblem;
 use crate::format::step::Link;
 use crate::format::tensor::Tensor;
@@ -112,7 +114,8 @@ fn transformed_weights<'a>(
 pub(super) fn step<'a>(model: &Model<'a>, record: &record::Step) -> Result<Step<'a>, StepProblem> {
     let tensor = |index| model.tensor(index).ok_or(StepProblem::Tensor);
     let (input, output) = (tensor(record.input)?, tensor(record.output)?);
-    let second_input = if record.second_input == NO_TENSOR { None } else { Some(tensor(record.second_input)?) };
+    let has_second = EVERY_OPERATOR && record.second_input != NO_TENSOR;
+    let second_input = if has_second { Some(tensor(record.second_input)?) } else { None };
     let name = slice(model.file, record.name, u64::from(record.name_length)).ok_or(StepProblem::Data)?;
     let name = core::str::from_utf8(name).map_err(|_| StepProblem::Data)?;
     let requantized = Output { zero_point: output.quant.zero_point, min: record.min, max: record.max };
@@ -123,14 +126,11 @@ pub(super) fn step<'a>(model: &Model<'a>, record: &record::Step) -> Result<Step<
         record::Operator::Conv(conv) => {
             let layout = Layout::new(&conv.window, conv.groups as usize, input.shape.channels, output.shape.channels)
                 .ok_or(StepProblem::Shape)?;
-            let array = |index: usize| {
-                let start =
-                    (layout.table as u64 * 4).checked_mul(index as u64).and_then(|start| u32::try_from(start).ok());
-                let offset = start.and_then(|start| conv.channel_table.checked_add(start)).ok_or(StepProblem::Data)?;
-                table(file, offset, layout.table)
-            };
-            let channels =
-                ChannelTable { bias: array(0)?, multiplier: array(1)?, shift: array(2)?, weight_sum: array(3)? };
+            require(EVERY_OPERATOR || conv.groups == 1, StepProblem::LeftOut)?;
+            let entries = layout.table.checked_mul(4).ok_or(StepProblem::Data)?;
+            let mut arrays = table::<i32>(file, conv.channel_table, entries)?.chunks_exact(layout.table.max(1));
+            let mut array = || arrays.next().ok_or(StepProblem::Data);
+            let channels = ChannelTable { bias: array()?, multiplier: array()?, shift: array()?, weight_sum: array()? };
             Operator::Conv(Conv {
                 window: conv.window,
                 groups: conv.groups as usize,
@@ -147,7 +147,7 @@ pub(super) fn step<'a>(model: &Model<'a>, record: &record::Step) -> Result<Step<
             let window = AverageWindow { window: pool.window, counted: pool.counted };
             Operator::AveragePool(Average { window, divisors, zero_point, output: requantized })
         }
-        record::Operator::Lrn(lrn) => Operator::Lrn(Lrn {
+        record::Operator::Lrn(lrn) if EVERY_OPERATOR => Operator::Lrn(Lrn {
             size: lrn.size as usize,
             table: table(file, lrn.table, lrn.entries as usize)?,
             index_shift: lrn.index_shift,
@@ -155,7 +155,7 @@ pub(super) fn step<'a>(model: &Model<'a>, record: &record::Step) -> Result<Step<
             zero_point,
             output: requantized,
         }),
-        record::Operator::Add(add) => {
+        record::Operator::Add(add) if EVERY_OPERATOR => {
             let second = second_input.ok_or(StepProblem::Tensor)?;
             for multiplier in add.multipliers {
                 rule(multiplier, add.shift)?;
@@ -167,7 +167,7 @@ pub(super) fn step<'a>(model: &Model<'a>, record: &record::Step) -> Result<Step<
                 output: requantized,
             })
         }
-        record::Operator::Rescale(rescale) => {
+        record::Operator::Rescale(rescale) if EVERY_OPERATOR => {
             let rule = rule(rescale.multiplier, rescale.shift)?;
             Operator::Rescale(Rescale { zero_point, rule, output: requantized })
         }
@@ -177,6 +177,7 @@ pub(super) fn step<'a>(model: &Model<'a>, record: &record::Step) -> Result<Step<
             let fraction = rest.first_chunk().ok_or(StepProblem::Data)?;
             Operator::Softmax(Softmax { rule: rule(softmax.multiplier, softmax.shift)?, whole, fraction })
         }
+        _ => return Err(StepProblem::LeftOut),
     };
     Ok(Step { name, input, second_input, output, link: record.link, operator })
 }

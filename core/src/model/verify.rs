@@ -4,10 +4,12 @@ use core::num::NonZeroU32;
 
 use super::resolve::{self, Operator, Step};
 use super::{Model, group};
+use crate::EVERY_OPERATOR;
 use crate::error::{FormatError, StepProblem};
 use crate::format::tensor::{DataType, Stored, Tensor};
 use crate::format::{ALIGNMENT, NO_TENSOR, SCRATCH_LIMIT, step as record};
 use crate::kernels::conv::{Conv, Layout};
+use crate::kernels::dense;
 use crate::kernels::lrn::Lrn;
 use crate::kernels::pool::Average;
 use crate::kernels::winograd;
@@ -80,7 +82,10 @@ fn ends(model: &Model<'_>) -> Result<(), FormatError> {
             return Err(tensor(model.header.probabilities));
         }
     }
-    let labels = model.labels().count();
+    // As many as `labels` gives, without its search for line ends.
+    let (text, line_end) = (model.labels.as_bytes(), |byte: &u8| *byte == b'\n');
+    let ended = text.iter().filter(|byte| line_end(byte)).count();
+    let labels = ended + usize::from(text.last().is_some_and(|byte| !line_end(byte)));
     if labels != 0 && labels as u64 != u64::from(logits.shape.channels) {
         return Err(FormatError::Text);
     }
@@ -144,7 +149,9 @@ fn verify_step(model: &Model<'_>, record: &record::Step, step: &Step<'_>) -> Res
         Operator::Conv(conv) => {
             windowed(&conv.window)?;
             let layout = step.layout().ok_or(StepProblem::Shape)?;
-            require(!layout.depthwise || output.data_type == DataType::Int8, StepProblem::Shape)?;
+            let int8 = output.data_type == DataType::Int8;
+            require(!layout.depthwise || int8, StepProblem::Shape)?;
+            require(EVERY_OPERATOR || int8 || dense::is_plain(conv, &layout, output.shape), StepProblem::LeftOut)?;
             conv_data(conv, &layout, output.shape.channels as usize)
         }
         Operator::MaxPool(pool) => {
@@ -156,20 +163,21 @@ fn verify_step(model: &Model<'_>, record: &record::Step, step: &Step<'_>) -> Res
             windowed(&pool.window.window)?;
             require(input.shape.channels == output.shape.channels, StepProblem::Shape)?;
             pool_windows(&pool.window.window, input, output)?;
+            require(EVERY_OPERATOR || output.data_type == DataType::Int8, StepProblem::LeftOut)?;
             average_divisors(pool, input, output)
         }
-        Operator::Lrn(lrn) => {
+        Operator::Lrn(lrn) if EVERY_OPERATOR => {
             elementwise()?;
             lrn_table(lrn, input.shape.channels as usize)
         }
-        Operator::Add(_) => {
+        Operator::Add(_) if EVERY_OPERATOR => {
             elementwise()?;
             let second = step.second_input.ok_or(StepProblem::Tensor)?;
             let fits = second.data_type == DataType::Int8 && second.shape == output.shape;
             require(fits, StepProblem::Shape)?;
             require(!overlap(&second, output), StepProblem::Overlap)
         }
-        Operator::Rescale(_) => elementwise(),
+        Operator::Rescale(_) if EVERY_OPERATOR => elementwise(),
         Operator::Softmax(softmax) => {
             let types = input.data_type == DataType::Int32 && output.data_type == DataType::UInt16;
             require(types && input.shape == output.shape && input.shape.pixels() == 1, StepProblem::Shape)?;
@@ -178,6 +186,7 @@ fn verify_step(model: &Model<'_>, record: &record::Step, step: &Step<'_>) -> Res
             let bounded = softmax.whole.iter().chain(softmax.fraction).all(|power| *power <= POWER_LIMIT);
             require(bounded && softmax.whole[0] == POWER_LIMIT && softmax.fraction[0] == POWER_LIMIT, StepProblem::Data)
         }
+        _ => Err(StepProblem::LeftOut),
     }
 }
 
@@ -220,7 +229,7 @@ fn weights_are_valid(conv: &Conv<'_>, layout: &Layout, outputs: usize) -> bool {
     if conv.weights.contains(&i8::MIN) {
         return false;
     }
-    if layout.depthwise {
+    if EVERY_OPERATOR && layout.depthwise {
         let sum =
             |channel| conv.weights.iter().skip(channel).step_by(outputs.max(1)).map(|weight| i64::from(*weight)).sum();
         return (0..layout.table).all(|channel| sum_is(channel, if channel < outputs { sum(channel) } else { 0 }));

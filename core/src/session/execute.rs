@@ -3,9 +3,10 @@
 
 use core::ops::Range;
 
-use super::threads::work;
+use super::work::work;
 use super::{Session, range, rows};
-use crate::arch::{AnyBackend, Backend, Gemm};
+use crate::EVERY_OPERATOR;
+use crate::arch::{AnyBackend, Backend};
 use crate::executor::{Memory, Out, Split};
 use crate::format::tensor::{DataType, Tensor};
 use crate::kernels::conv::{self, Conv, Layout, Product};
@@ -72,20 +73,20 @@ fn single(session: &mut Session<'_, '_>, step: &Step<'_>) -> Option<()> {
     let count = shape.pixels() as usize;
     let by_pixel = || (1, work(step));
     match &step.operator {
-        Operator::Lrn(parameters) => {
+        Operator::Lrn(parameters) if EVERY_OPERATOR => {
             let (output, source) = in_place(step, arena)?;
             threads.run(threads.cut(count, by_pixel), output, memory, |range, out, memory| {
                 lrn::run(backend, parameters, &mut copied(&range, shape, out, source)?, memory.scratch)
             })
         }
-        Operator::Rescale(parameters) => {
+        Operator::Rescale(parameters) if EVERY_OPERATOR => {
             let (output, source) = in_place(step, arena)?;
             threads.run(threads.cut(count, by_pixel), output, memory, |range, out, _| {
                 elementwise::rescale(parameters, &mut copied(&range, shape, out, source)?);
                 Some(())
             })
         }
-        Operator::Add(parameters) => {
+        Operator::Add(parameters) if EVERY_OPERATOR => {
             if step.input.offset != step.output.offset {
                 let (read, write) = read_and_write(arena, &step.input, &step.output)?;
                 pixels_mut(&step.output, write)?.copy_from(pixels(&step.input, read)?)?;
@@ -129,7 +130,7 @@ fn single(session: &mut Session<'_, '_>, step: &Step<'_>) -> Option<()> {
                         dense::run_channels(backend, parameters, input, outputs, out.values, memory.scratch)
                     })
                 }
-                (Operator::AveragePool(parameters), DataType::Int32) => {
+                (Operator::AveragePool(parameters), DataType::Int32) if EVERY_OPERATOR => {
                     pool::average_logits(parameters, input, shape.width, write)
                 }
                 (Operator::AveragePool(parameters), _) if count == 1 => {
@@ -155,6 +156,8 @@ fn single(session: &mut Session<'_, '_>, step: &Step<'_>) -> Option<()> {
                 _ => None,
             }
         }
+        // This build leaves the others out, and no verified model has them.
+        _ => None,
     }
 }
 
@@ -207,13 +210,11 @@ fn pooled_patches(session: &mut Session<'_, '_>, first: usize, parts: Option<Par
     };
     let memory = Memory { scratch, workspace, rows: &mut [] };
     let (output, count) = (out(&tail.output, write), job.shape.pixels() as usize);
-    match parts {
-        Some(parts) => job.run(0..count, output, memory, parts),
-        None => {
-            let cut = threads.cut(count, || (backend.tile_pixels(), work(&head).saturating_add(work(&tail))));
-            threads.run(cut, output, memory, |range, out, memory| job.run(range, out, memory, &mut |_, _| ()))
-        }
+    if !cfg!(feature = "threads") || parts.is_some() {
+        return job.run(0..count, output, memory, parts.unwrap_or(&mut |_, _| ()));
     }
+    let cut = threads.cut(count, || (backend.tile_pixels(), work(&head).saturating_add(work(&tail))));
+    threads.run(cut, output, memory, |range, out, memory| job.run(range, out, memory, &mut |_, _| ()))
 }
 
 impl Pooled<'_> {
@@ -241,7 +242,8 @@ impl Pooled<'_> {
             many if many > backend.tile_pixels() => many - many % backend.tile_pixels().max(1),
             few => few,
         };
-        for start in range.clone().step_by(fitting) {
+        let mut start = range.start;
+        while start < range.end {
             let pixels = start..range.end.min(start + fitting);
             let count = pixels.len();
             let row = Shape::new(1, count as u32, channels as u32);
@@ -251,6 +253,7 @@ impl Pooled<'_> {
             let to = (out.values.get_mut((start - range.start) * out.stride..)?, out.stride);
             let shape = Shape { channels: *outputs, ..row };
             conv::run_range(backend, conv, *prepared, pooled, shape, 0..count, to, (&mut [], &mut *workspace))?;
+            start += count;
         }
         Some(())
     }
@@ -258,10 +261,9 @@ impl Pooled<'_> {
 
 /// One of several convolutions over the same input.
 struct Branch<'a> {
-    conv: Conv<'a>,
+    /// The step's index.
+    index: usize,
     prepared: Option<&'a [i16]>,
-    gemm: Gemm<'a>,
-    shape: Shape,
     out: Out<'a>,
 }
 
@@ -292,10 +294,7 @@ fn shared_input(session: &mut Session<'_, '_>, first: usize, length: usize) -> O
     let mut branches = [const { None }; GROUP_LIMIT];
     let outputs = outputs.into_iter().zip(prepared).zip(first..first + length);
     for (((bytes, prepared), index), branch) in outputs.zip(&mut branches) {
-        let step = model.step(index)?;
-        let Operator::Conv(conv) = step.operator else { return None };
-        let gemm = conv.gemm(&step.layout()?, 0, step.output.pixel_stride as usize)?;
-        *branch = Some(Branch { conv, prepared, gemm, shape: step.output.shape, out: out(&step.output, bytes) });
+        *branch = Some(Branch { index, prepared, out: out(&model.step(index)?.output, bytes) });
     }
     let memory = Memory { scratch, workspace, rows: &mut [] };
     let cut = threads.cut(head.output.shape.pixels() as usize, || {
@@ -305,12 +304,14 @@ fn shared_input(session: &mut Session<'_, '_>, first: usize, length: usize) -> O
     threads.run(cut, branches, memory, |range, branches, Memory { scratch, workspace, .. }| {
         let mut products = [const { None }; GROUP_LIMIT];
         for (branch, product) in branches.into_iter().flatten().zip(&mut products) {
-            let Branch { conv, prepared, gemm, shape, out: Out { values, stride } } = branch;
+            let Branch { index, prepared, out: Out { values, stride } } = branch;
+            let step = model.step(index)?;
+            let Operator::Conv(conv) = &step.operator else { return None };
             if prepared.is_some() {
                 let (out, memory) = ((values, stride), (&mut *scratch, &mut *workspace));
-                conv::run_range(backend, &conv, prepared, input, shape, range.clone(), out, memory)?;
+                conv::run_range(backend, conv, prepared, input, step.output.shape, range.clone(), out, memory)?;
             } else {
-                *product = Some(Product { gemm, out: values });
+                *product = Some(Product { gemm: conv.gemm(&step.layout()?, 0, stride)?, out: values });
             }
         }
         if products.iter().all(Option::is_none) {

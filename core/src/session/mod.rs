@@ -8,8 +8,10 @@ mod execute;
 mod observer;
 mod prepared;
 mod rows;
+#[cfg(feature = "threads")]
 mod threads;
 mod values;
+mod work;
 
 use core::ops::{ControlFlow, Range};
 

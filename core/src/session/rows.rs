@@ -8,6 +8,7 @@ use core::ops::Range;
 
 use super::execute::{Parts, pixels};
 use super::{Session, range};
+use crate::EVERY_OPERATOR;
 use crate::arch::{AnyBackend, Rows};
 use crate::executor::{Memory, Out};
 use crate::kernels::conv::{self, Conv};
@@ -83,20 +84,17 @@ pub(super) fn run(session: &mut Session<'_, '_>, first: usize, length: usize, pa
     let out = Out { values: bytemuck::cast_slice_mut(pooled), stride: row };
     let stride = tail.output.pixel_stride as usize;
     let all = 0..tail.output.shape.height;
-    match parts {
-        Some(parts) => job.run(all, (out.values, stride), memory, parts),
-        // What is seen as a whole afterwards has to be where the file says.
-        None if head.output.is_whole() => job.run(all, (out.values, stride), memory, &mut |_, _| ()),
-        None => {
-            // Rows of the pool are what is cut, into one range for each thread.
-            let mut cut = threads.cut(all.end as usize, || (1, super::threads::work(&head)));
-            cut.ranges = cut.ranges.min(threads.count());
-            threads.run(cut, out, memory, |rows, out, memory| {
-                let rows = rows.start as u32..rows.end as u32;
-                job.run(rows, (out.values, stride), memory, &mut |_, _| ())
-            })
-        }
+    // What is seen as a whole afterwards has to be where the file says.
+    if !cfg!(feature = "threads") || parts.is_some() || head.output.is_whole() {
+        return job.run(all, (out.values, stride), memory, parts.unwrap_or(&mut |_, _| ()));
     }
+    // Rows of the pool are what is cut, into one range for each thread.
+    let mut cut = threads.cut(all.end as usize, || (1, super::work::work(&head)));
+    cut.ranges = cut.ranges.min(threads.count());
+    threads.run(cut, out, memory, |rows, out, memory| {
+        let rows = rows.start as u32..rows.end as u32;
+        job.run(rows, (out.values, stride), memory, &mut |_, _| ())
+    })
 }
 
 impl Job<'_> {
@@ -154,8 +152,10 @@ impl Job<'_> {
             for index in first + 1..last {
                 let mut output = PixelsMut::new(place, band, stride)?;
                 match &self.model.step(index)?.operator {
-                    Operator::Lrn(parameters) => lrn::run(self.backend, parameters, &mut output, scratch)?,
-                    Operator::Rescale(parameters) => elementwise::rescale(parameters, &mut output),
+                    Operator::Lrn(parameters) if EVERY_OPERATOR => {
+                        lrn::run(self.backend, parameters, &mut output, scratch)?
+                    }
+                    Operator::Rescale(parameters) if EVERY_OPERATOR => elementwise::rescale(parameters, &mut output),
                     _ => return None,
                 }
                 parts(index, output.as_pixels());

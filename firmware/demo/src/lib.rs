@@ -9,11 +9,15 @@ mod camera;
 mod log;
 mod pick;
 mod report;
+#[cfg(feature = "defmt")]
+mod run;
 mod smooth;
 
 pub use camera::{Camera, Frame};
 pub use pick::pick;
 pub use report::{Guess, Report};
+#[cfg(feature = "defmt")]
+pub use run::run_forever;
 pub use smooth::{MAX_CLASSES, Smooth};
 
 use embedded_hal::digital::OutputPin;

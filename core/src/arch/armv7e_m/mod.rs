@@ -40,14 +40,14 @@ mod winograd_sums;
 mod winograd_transforms;
 
 use core::mem::MaybeUninit;
+use core::ptr;
 
 use store::{Store, store, store_clamped};
-use sums::{Products, dot4, sum_first, sum_more, widen_two};
+use sums::{Products, dot4, sum, widen_two};
 
 use super::{Backend, Gemm, PoolWindow};
 #[cfg(feature = "winograd")]
 use crate::arch::Rows;
-use crate::kernels::ChannelTable;
 #[cfg(feature = "winograd")]
 use crate::kernels::{Pixels, conv::Conv};
 use crate::quant::{Output, Requantize};
@@ -76,11 +76,8 @@ type Sums = [MaybeUninit<[i32; PIXELS]>; CHANNELS];
 const SHIFTS: core::ops::RangeInclusive<i32> = 33..=54;
 
 impl Dsp {
-    /// The backend, where the target has its instructions.
-    #[must_use]
-    pub const fn detect() -> Option<Self> {
-        Some(Self(()))
-    }
+    /// The backend: this module is compiled where the target has its instructions.
+    pub(super) const ALWAYS: Self = Self(());
 }
 
 impl Backend for Dsp {
@@ -98,11 +95,15 @@ impl Backend for Dsp {
 
     fn gemm(self, gemm: &Gemm<'_>, out: &mut [i8]) -> Option<()> {
         gemm.check(1, out.len())?;
+        let channels = gemm.outputs.next_multiple_of(4);
+        let by_assembly = gemm.table.shift.get(..channels)?.iter().all(|shift| SHIFTS.contains(shift));
         let (mut widened, mut sums) = ([MaybeUninit::uninit(); DEPTH / 4], [MaybeUninit::uninit(); CHANNELS]);
-        for first in (0..gemm.pixels).step_by(PIXELS) {
+        let mut first = 0;
+        while first < gemm.pixels {
             let pixels = PIXELS.min(gemm.pixels - first);
-            let gemm = Gemm { patches: gemm.patches.get(first * gemm.patch_stride..)?, pixels, ..*gemm };
-            tile(&gemm, &mut widened, &mut sums, out.get_mut(first * gemm.output_stride..)?)?;
+            let tile = Tile { gemm, patches: gemm.patches.get(first * gemm.patch_stride..)?, pixels, by_assembly };
+            tile.run(&mut widened, &mut sums, out.get_mut(first * gemm.output_stride..)?)?;
+            first += pixels;
         }
         Some(())
     }
@@ -139,121 +140,139 @@ impl Backend for Dsp {
     }
 }
 
-/// All output channels of up to 4 pixels. The caller has checked `gemm`.
-fn tile(gemm: &Gemm<'_>, widened: &mut Widened, sums: &mut Sums, out: &mut [i8]) -> Option<()> {
-    for first in (0..gemm.outputs).step_by(CHANNELS) {
-        let outputs = CHANNELS.min(gemm.outputs - first);
-        let channels = outputs.next_multiple_of(4);
-        let table = gemm.table.slice(first, channels)?;
-        let weights = gemm.weights.get(first * gemm.depth..)?.get(..channels * gemm.depth)?;
-        for start in (0..gemm.depth).step_by(DEPTH) {
-            let depth = DEPTH.min(gemm.depth - start);
-            // A patch of one part stays as it is for the channels that follow.
-            if first == 0 || gemm.depth > DEPTH {
-                widen(gemm, start, depth, widened)?;
+/// Up to 4 pixels of a product that [`Gemm::check`] has been asked about.
+struct Tile<'g> {
+    gemm: &'g Gemm<'g>,
+    /// From the first pixel's patch on.
+    patches: &'g [i8],
+    pixels: usize,
+    /// Whether all shifts are what [`store`] takes.
+    by_assembly: bool,
+}
+
+impl Tile<'_> {
+    /// All output channels.
+    fn run(&self, widened: &mut Widened, sums: &mut Sums, out: &mut [i8]) -> Option<()> {
+        let gemm = self.gemm;
+        let mut first = 0;
+        while first < gemm.outputs {
+            let outputs = CHANNELS.min(gemm.outputs - first);
+            let mut start = 0;
+            while start < gemm.depth {
+                let depth = DEPTH.min(gemm.depth - start);
+                // A patch of one part stays as it is for the channels that follow.
+                if first == 0 || gemm.depth > DEPTH {
+                    self.widen(start, depth, widened)?;
+                }
+                let bias = gemm.table.bias.as_ptr().wrapping_add(first);
+                let products = Products {
+                    patches: widened.as_ptr().cast(),
+                    steps: depth / 4,
+                    weights: gemm.weights.as_ptr().wrapping_add(first * gemm.depth + 4 * start),
+                    next_quad: 4 * gemm.depth,
+                    sums: sums.as_mut_ptr().cast(),
+                    pairs: outputs.next_multiple_of(4) / 2,
+                    bias: if start == 0 { bias } else { ptr::null() },
+                };
+                // SAFETY: the patches are widened to `depth`, a multiple of 4 of at least 4. `first` and `CHANNELS` are
+                // multiples of 4, so that the blocks of `gemm.depth` k and the biases of these channels are there
+                // (`Gemm::check`), and `start..start + depth` is inside a block; there is room for as many sums, and the
+                // first part has written all of them.
+                unsafe { sum(&products) };
+                start += depth;
             }
-            let products = Products {
-                patches: widened.as_ptr().cast(),
-                steps: depth / 4,
-                weights: weights.get(4 * start..)?.as_ptr(),
-                next_quad: 4 * gemm.depth,
-                sums: sums.as_mut_ptr().cast(),
-                pairs: channels / 2,
-                bias: table.bias.as_ptr(),
+            self.store(sums, (first, outputs), out.get_mut(first..)?)?;
+            first += outputs;
+        }
+        Some(())
+    }
+
+    /// Widens `depth` elements from `start` on of the patches. Pixels that the tile lacks are its first pixel again.
+    fn widen(&self, start: usize, depth: usize, widened: &mut Widened) -> Option<()> {
+        let gemm = self.gemm;
+        let run = gemm.depth.checked_div(gemm.runs)?;
+        let mut to: *mut u32 = widened.as_mut_ptr().cast();
+        let mut left = depth;
+        let at = start.checked_div(run)?;
+        let mut within = start - at * run;
+        let mut first = self.patches.as_ptr().wrapping_add(at * gemm.run_stride);
+        while left > 0 {
+            let length = left.min(run - within);
+            let patch = |pixel: usize| {
+                let pixel = if pixel < self.pixels { pixel * gemm.patch_stride } else { 0 };
+                first.wrapping_add(pixel + within)
             };
-            let sum = if start == 0 { sum_first } else { sum_more };
-            // SAFETY: the patches are widened to `depth`, a multiple of 4 of at least 4; `weights` has `channels / 4`
-            // blocks of `gemm.depth` k, of which `start..start + depth` are inside; there are as many biases and sums,
-            // and the first part has written all of them.
-            unsafe { sum(&products) };
+            // SAFETY: each patch has `length` elements from there on, a multiple of 4 of at least 4: every run of every
+            // pixel lies inside the patches (`Gemm::check`). There is room for `depth` elements of each, at most DEPTH.
+            unsafe {
+                widen_two(patch(0), patch(1), to, length / 4);
+                widen_two(patch(2), patch(3), to.add(2), length / 4);
+                to = to.add(2 * length);
+            }
+            (left, first, within) = (left - length, first.wrapping_add(gemm.run_stride), 0);
         }
-        store_tile(sums, &table, gemm, outputs, out.get_mut(first..)?)?;
+        Some(())
     }
-    Some(())
-}
 
-/// Widens `depth` elements from `start` on of the tile's patches. Pixels that the tile lacks are its first pixel again.
-fn widen(gemm: &Gemm<'_>, start: usize, depth: usize, widened: &mut Widened) -> Option<()> {
-    let run = gemm.depth.checked_div(gemm.runs)?;
-    let mut to: *mut u32 = widened.as_mut_ptr().cast();
-    let mut left = depth;
-    let (mut first, mut within) = (start.checked_div(run)? * gemm.run_stride, start.checked_rem(run)?);
-    while left > 0 {
-        let length = left.min(run - within);
-        let patch = |pixel: usize| {
-            let pixel = if pixel < gemm.pixels { pixel * gemm.patch_stride } else { 0 };
-            Some(gemm.patches.get(pixel + first + within..)?.get(..length)?.as_ptr())
+    /// Requantises and stores `outputs` channels from `first` on. Their sums have been written.
+    fn store(
+        &self,
+        sums: &[MaybeUninit<[i32; PIXELS]>],
+        (first, outputs): (usize, usize),
+        out: &mut [i8],
+    ) -> Option<()> {
+        let Gemm { table, output: Output { zero_point, min, max }, output_stride, .. } = self.gemm;
+        if !self.by_assembly {
+            return self.store_portable(sums, (first, outputs), out);
+        }
+        let store = if (*min, *max) == (i8::MIN, i8::MAX) { store } else { store_clamped };
+        // A tile that lacks pixels has no place for every value.
+        let mut whole = [MaybeUninit::<i8>::uninit(); PIXELS * CHANNELS];
+        let is_whole = self.pixels == PIXELS;
+        let (to, stride) =
+            if is_whole { (out.as_mut_ptr(), *output_stride) } else { (whole.as_mut_ptr().cast(), CHANNELS) };
+        let rule = Store {
+            multiplier: table.multiplier.as_ptr().wrapping_add(first),
+            shift: table.shift.as_ptr().wrapping_add(first),
+            zero_point: 2 * i32::from(*zero_point) + 1,
+            stride,
+            out: to,
+            end: to.wrapping_add(outputs),
+            min: i32::from(*min),
+            max: i32::from(*max),
         };
-        let patches = [patch(0)?, patch(1)?, patch(2)?, patch(3)?];
-        // SAFETY: each patch has `length` elements from there on, a multiple of 4 of at least 4, and there is room for
-        // `depth` elements of each, at most DEPTH.
-        unsafe {
-            widen_two(patches[0], patches[1], to, length / 4);
-            widen_two(patches[2], patches[3], to.add(2), length / 4);
-            to = to.add(2 * length);
-        }
-        (left, first, within) = (left - length, first + gemm.run_stride, 0);
-    }
-    Some(())
-}
-
-/// Requantises and stores `outputs` channels of the tile's pixels. Their sums have been written.
-fn store_tile(
-    sums: &[MaybeUninit<[i32; PIXELS]>],
-    table: &ChannelTable<'_>,
-    gemm: &Gemm<'_>,
-    outputs: usize,
-    out: &mut [i8],
-) -> Option<()> {
-    let Output { zero_point, min, max } = gemm.output;
-    if !table.shift.iter().all(|shift| SHIFTS.contains(shift)) {
-        return store_portable(sums, table, gemm, outputs, out);
-    }
-    let store = if (min, max) == (i8::MIN, i8::MAX) { store } else { store_clamped };
-    let rule = |to: *mut i8, stride: usize| Store {
-        multiplier: table.multiplier.as_ptr(),
-        shift: table.shift.as_ptr(),
-        zero_point: 2 * i32::from(zero_point) + 1,
-        stride,
-        out: to,
-        end: to.wrapping_add(outputs),
-        min: i32::from(min),
-        max: i32::from(max),
-    };
-    if gemm.pixels == PIXELS {
-        let rule = rule(out.as_mut_ptr(), gemm.output_stride);
         // SAFETY: there are `outputs` sums, multipliers and shifts, all shifts are what it takes, and `out` has as many
-        // elements of each of the four pixels: `Gemm::check`.
+        // elements of each of the four pixels (`Gemm::check`); `whole` is made for four pixels of up to `CHANNELS`.
         unsafe { store(&rule, sums.as_ptr().cast()) };
-        return Some(());
-    }
-    // Not every value of this tile has a place in the output.
-    let mut whole = [0; PIXELS * CHANNELS];
-    let rule = rule(whole.as_mut_ptr(), CHANNELS);
-    // SAFETY: as above; `whole` is made for four pixels of up to `CHANNELS`.
-    unsafe { store(&rule, sums.as_ptr().cast()) };
-    for (out, whole) in out.chunks_mut(gemm.output_stride.max(1)).zip(whole.chunks(CHANNELS)).take(gemm.pixels) {
-        out.get_mut(..outputs)?.copy_from_slice(whole.get(..outputs)?);
-    }
-    Some(())
-}
-
-/// As [`store_tile`], for shifts of all sizes.
-fn store_portable(
-    sums: &[MaybeUninit<[i32; PIXELS]>],
-    table: &ChannelTable<'_>,
-    gemm: &Gemm<'_>,
-    outputs: usize,
-    out: &mut [i8],
-) -> Option<()> {
-    let rules = table.multiplier.iter().zip(table.shift);
-    for (channel, (sums, (multiplier, shift))) in sums.iter().take(outputs).zip(rules).enumerate() {
-        let rule = Requantize::new(*multiplier, *shift as u32)?;
-        // SAFETY: the sums of `outputs` channels have been written: the caller says so.
-        let sums = unsafe { sums.assume_init() };
-        for (pixel, sum) in sums.iter().take(gemm.pixels).enumerate() {
-            *out.get_mut(pixel * gemm.output_stride + channel)? = gemm.output.clamp(rule.apply(*sum));
+        if is_whole {
+            return Some(());
         }
+        for (pixel, whole) in whole.chunks_exact(CHANNELS).take(self.pixels).enumerate() {
+            let out = out.get_mut(pixel * output_stride..)?.get_mut(..outputs)?;
+            // SAFETY: `outputs` elements of each of the four pixels have been written.
+            out.iter_mut().zip(whole).for_each(|(out, value)| *out = unsafe { value.assume_init() });
+        }
+        Some(())
     }
-    Some(())
+
+    /// As [`store`](Self::store), for shifts of all sizes.
+    #[cold]
+    fn store_portable(
+        &self,
+        sums: &[MaybeUninit<[i32; PIXELS]>],
+        (first, outputs): (usize, usize),
+        out: &mut [i8],
+    ) -> Option<()> {
+        let Gemm { table, output, output_stride, .. } = self.gemm;
+        let rules = table.multiplier.get(first..)?.iter().zip(table.shift.get(first..)?);
+        for (channel, (sums, (multiplier, shift))) in sums.iter().take(outputs).zip(rules).enumerate() {
+            let rule = Requantize::new(*multiplier, *shift as u32)?;
+            // SAFETY: the sums of `outputs` channels have been written: the caller says so.
+            let sums = unsafe { sums.assume_init() };
+            for (pixel, sum) in sums.iter().take(self.pixels).enumerate() {
+                *out.get_mut(pixel * output_stride + channel)? = output.clamp(rule.apply(*sum));
+            }
+        }
+        Some(())
+    }
 }

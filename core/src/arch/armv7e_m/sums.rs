@@ -3,7 +3,7 @@
 
 use core::arch::{asm, naked_asm};
 
-/// What [`sum_first`] and [`sum_more`] read.
+/// What [`sum`] reads.
 #[repr(C)]
 pub(super) struct Products {
     /// [`Widened`] patches, `8 * steps` words.
@@ -16,7 +16,7 @@ pub(super) struct Products {
     pub(super) sums: *mut i32,
     /// Pairs of channels, an even number.
     pub(super) pairs: usize,
-    /// One entry per channel.
+    /// One entry per channel, or null.
     pub(super) bias: *const i32,
 }
 
@@ -54,107 +54,91 @@ macro_rules! step {
     };
 }
 
-/// A function that sums the products of [`Products`], from what its second argument loads into r4 to r11.
-macro_rules! sum {
-    ($(#[$doc:meta])* $name:ident, $load:literal) => {
-        $(#[$doc])*
-        ///
-        /// # Safety
-        /// There is as much of everything as the fields say, `steps` at least 1 and `pairs` at least 2.
-        #[unsafe(naked)]
-        pub(super) unsafe extern "C" fn $name(products: &Products) {
-            // The stack: patches, their end, the way into the loop, weights, bytes from a quad's second pair to the next
-            // quad, sums, pairs left, biases. Four steps are unrolled; the first round enters where as many are left as
-            // it needs.
-            naked_asm!(
-                architecture!(),
-                "
-                push {{r4, r5, r6, r7, r8, r9, r10, r11, lr}}
-                sub sp, sp, #36
-                ldm r0, {{r1, r2, r3, r4, r5, r6, r7}}
-                str r1, [sp]
-                add r1, r1, r2, lsl #5
-                str r1, [sp, #4]
-                sub r2, r2, #1
-                and r2, r2, #3
-                rsb r2, r2, #3
-                mov r1, #104
-                mul r2, r2, r1
-                adr r1, 3f
-                add r1, r1, r2
-                str r1, [sp, #8]
-                str r3, [sp, #12]
-                sub r4, r4, #8
-                str r4, [sp, #16]
-                str r5, [sp, #20]
-                str r6, [sp, #24]
-                str r7, [sp, #28]
-                2:
-                ",
-                $load,
-                "
-                ldr r3, [sp, #8]
-                ldr r0, [sp]
-                ldr r1, [sp, #12]
-                mov pc, r3
-                .p2align 2
-                3:
-                ",
-                step!(),
-                step!(),
-                step!(),
-                step!(),
-                "
-                ldr r2, [sp, #4]
-                cmp r0, r2
-                bne 3b
-                ldr r2, [sp, #20]
-                ldr r3, [sp, #24]
-                stm r2!, {{r4, r5, r6, r7, r8, r9, r10, r11}}
-                str r2, [sp, #20]
-                subs r3, r3, #1
-                beq 5f
-                str r3, [sp, #24]
-                ldr r1, [sp, #12]
-                tst r3, #1
-                ite eq
-                ldreq r2, [sp, #16]
-                movne r2, #8
-                add r1, r1, r2
-                str r1, [sp, #12]
-                b 2b
-                5:
-                add sp, sp, #36
-                pop {{r4, r5, r6, r7, r8, r9, r10, r11, pc}}
-                "
-            )
-        }
-    };
+/// Sums the products of [`Products`]: bias and products of the first part of a patch, or, with a null pointer for the
+/// biases, what a further part adds to the sums.
+///
+/// # Safety
+/// There is as much of everything as the fields say, `steps` at least 1 and `pairs` at least 2.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn sum(products: &Products) {
+    // The stack: patches, their end, the way into the loop, weights, bytes from a quad's second pair to the next quad,
+    // sums, pairs left, biases. Four steps are unrolled; the first round enters where as many are left as it needs.
+    naked_asm!(
+        architecture!(),
+        "
+        push {{r4, r5, r6, r7, r8, r9, r10, r11, lr}}
+        sub sp, sp, #36
+        ldm r0, {{r1, r2, r3, r4, r5, r6, r7}}
+        str r1, [sp]
+        add r1, r1, r2, lsl #5
+        str r1, [sp, #4]
+        sub r2, r2, #1
+        and r2, r2, #3
+        rsb r2, r2, #3
+        mov r1, #104
+        mul r2, r2, r1
+        adr r1, 3f
+        add r1, r1, r2
+        str r1, [sp, #8]
+        str r3, [sp, #12]
+        sub r4, r4, #8
+        str r4, [sp, #16]
+        str r5, [sp, #20]
+        str r6, [sp, #24]
+        str r7, [sp, #28]
+        2:
+        ldr r2, [sp, #28]
+        cmp r2, #0
+        bne 4f
+        ldr r2, [sp, #20]
+        ldm r2, {{r4, r5, r6, r7, r8, r9, r10, r11}}
+        b 5f
+        4:
+        ldm r2!, {{r4, r8}}
+        str r2, [sp, #28]
+        mov r5, r4
+        mov r6, r4
+        mov r7, r4
+        mov r9, r8
+        mov r10, r8
+        mov r11, r8
+        5:
+        ldr r3, [sp, #8]
+        ldr r0, [sp]
+        ldr r1, [sp, #12]
+        mov pc, r3
+        .p2align 2
+        3:
+        ",
+        step!(),
+        step!(),
+        step!(),
+        step!(),
+        "
+        ldr r2, [sp, #4]
+        cmp r0, r2
+        bne 3b
+        ldr r2, [sp, #20]
+        ldr r3, [sp, #24]
+        stm r2!, {{r4, r5, r6, r7, r8, r9, r10, r11}}
+        str r2, [sp, #20]
+        subs r3, r3, #1
+        beq 6f
+        str r3, [sp, #24]
+        ldr r1, [sp, #12]
+        tst r3, #1
+        ite eq
+        ldreq r2, [sp, #16]
+        movne r2, #8
+        add r1, r1, r2
+        str r1, [sp, #12]
+        b 2b
+        6:
+        add sp, sp, #36
+        pop {{r4, r5, r6, r7, r8, r9, r10, r11, pc}}
+        "
+    )
 }
-
-sum!(
-    /// Writes the sums of the first part of a patch: bias and products.
-    sum_first,
-    "
-    ldr r0, [sp, #28]
-    ldm r0!, {{r4, r8}}
-    str r0, [sp, #28]
-    mov r5, r4
-    mov r6, r4
-    mov r7, r4
-    mov r9, r8
-    mov r10, r8
-    mov r11, r8
-    "
-);
-sum!(
-    /// Adds the products of a further part to the sums.
-    sum_more,
-    "
-    ldr r0, [sp, #20]
-    ldm r0, {{r4, r5, r6, r7, r8, r9, r10, r11}}
-    "
-);
 
 /// Widens `steps` times 4 elements of two neighbouring pixels, the first of which goes to `to`.
 ///

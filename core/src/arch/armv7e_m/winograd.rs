@@ -9,7 +9,7 @@ use core::mem::MaybeUninit;
 
 use super::winograd_sums::products;
 use super::winograd_transforms::{transform_back, transform_tile};
-use super::{PIXELS, store_tile};
+use super::{PIXELS, SHIFTS, Tile};
 use crate::arch::{Gemm, Rows};
 use crate::kernels::Pixels;
 use crate::kernels::conv::{Conv, Layout};
@@ -70,10 +70,10 @@ impl Block {
         if self.is_plain(count, width) {
             let out = out.get_mut(place(self.corners[0])?..)?;
             let gemm = Gemm { output_stride: 2 * gemm.output_stride, ..*gemm };
-            return store_tile(sums, &gemm.table, &gemm, outputs, out);
+            return store_tiles(sums, &gemm, outputs, out);
         }
         let mut whole = [0; TILES * CHANNELS];
-        store_tile(sums, &gemm.table, &Gemm { output_stride: CHANNELS, ..*gemm }, outputs, &mut whole)?;
+        store_tiles(sums, &Gemm { output_stride: CHANNELS, ..*gemm }, outputs, &mut whole)?;
         for (values, corner) in whole.chunks_exact(CHANNELS).zip(self.corners) {
             if let Some(place) = place(corner) {
                 out.get_mut(place..)?.get_mut(..outputs)?.copy_from_slice(values.get(..outputs)?);
@@ -81,6 +81,13 @@ impl Block {
         }
         Some(())
     }
+}
+
+/// Requantises and stores `outputs` channels of four tiles, as the direct kernel stores those of four pixels. `out` has a
+/// place for each of them.
+fn store_tiles(sums: &Sums, gemm: &Gemm<'_>, outputs: usize, out: &mut [i8]) -> Option<()> {
+    let by_assembly = gemm.table.shift.iter().all(|shift| SHIFTS.contains(shift));
+    Tile { gemm, patches: &[], pixels: PIXELS, by_assembly }.store(sums, (0, outputs), out)
 }
 
 /// Runs the convolution for some output rows from `weights`; `None` where a slice is too short or `weights` do not lie at

@@ -1,6 +1,7 @@
 //! Says what an ArduCAM Mini 2MP sees, over the debug probe.
 #![no_std]
 #![no_main]
+#![warn(linker_messages, reason = "the linker says how much flash and RAM the image takes")]
 
 use core::convert::Infallible;
 
@@ -14,12 +15,12 @@ use nrf52840_hal::{Timer, spim, twim};
 use panic_probe as _;
 use static_cell::ConstStaticCell;
 use tinception_core::include_model;
-use tinception_demo::{Board, Buffers, Clock, Demo, Progress, pick};
+use tinception_demo::{Board, Buffers, Clock, run_forever};
 use tinception_drivers::arducam::{ArduCam, SIDE};
 
 /// The model that is always there.
 static BUILT_IN: &[u8] = include_model!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../models/artefacts/nano.tin"));
-static ARENA: ConstStaticCell<[u8; 51_200]> = ConstStaticCell::new([0; 51_200]);
+static ARENA: ConstStaticCell<[u8; 40_960]> = ConstStaticCell::new([0; 40_960]);
 static FRAME: ConstStaticCell<[u8; (SIDE * SIDE * 2) as usize]> = ConstStaticCell::new([0; (SIDE * SIDE * 2) as usize]);
 static SCRATCH: ConstStaticCell<[u32; 1024]> = ConstStaticCell::new([0; 1024]);
 
@@ -88,20 +89,10 @@ fn run() -> Result<Infallible, &'static str> {
 
     let mut timer = Timer::periodic(peripherals.TIMER0);
     timer.start(u32::MAX);
-    // A page of flash that is written in the field would be the first.
-    let model = pick(&[], BUILT_IN).ok_or("no model runs")?;
     let buffers = Buffers {
         arena: ARENA.try_take().ok_or("taken")?,
         frame: FRAME.try_take().ok_or("taken")?,
         scratch: SCRATCH.try_take().ok_or("taken")?,
     };
-    let board = Board { camera, led, clock: Microseconds(timer) };
-    let mut demo = Demo::new(&model, buffers, board).map_err(|_| "the memory is too small for this model")?;
-    loop {
-        match demo.step() {
-            Ok(Progress::Named(report)) => report.log(model.labels()),
-            Ok(_) => {}
-            Err(error) => defmt::warn!("{}", defmt::Debug2Format(&error)),
-        }
-    }
+    run_forever(BUILT_IN, buffers, Board { camera, led, clock: Microseconds(timer) })
 }

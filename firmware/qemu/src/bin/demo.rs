@@ -13,7 +13,7 @@ use tinception_qemu::machine::{Memory, Outcome};
 use tinception_qemu::program;
 
 static MODEL: &[u8] = include_model!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/artefacts/nano.tin"));
-static ARENA: Memory<51_200, u8> = Memory::filled(0);
+static ARENA: Memory<40_960, u8> = Memory::filled(0);
 static FRAME: Memory<{ SIDE * SIDE * 2 }, u8> = Memory::filled(0);
 static SCRATCH: Memory<1024, u32> = Memory::filled(0);
 

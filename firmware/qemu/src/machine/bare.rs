@@ -112,6 +112,19 @@ pub fn stack_used() -> Option<usize> {
     None
 }
 
+/// The handlers of the interrupts: as many as `mps2` has. None of them is ever enabled.
+#[cfg(target_arch = "arm")]
+#[used]
+#[unsafe(link_section = ".vector_table.interrupts")]
+#[unsafe(no_mangle)]
+#[allow(unsafe_code, non_upper_case_globals, reason = "the runtime's linker script asks for this name and place")]
+static __INTERRUPTS: [unsafe extern "C" fn(); 32] = {
+    unsafe extern "C" {
+        fn DefaultHandler();
+    }
+    [DefaultHandler; 32]
+};
+
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     print(b"panicked\n");

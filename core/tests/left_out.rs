@@ -1,0 +1,34 @@
+//! A build without the feature `every-operator` or `every-format` refuses what it leaves out.
+
+use tinception_core::error::{FormatError, ImageError};
+use tinception_core::image::{Picture, PixelFormat, Size};
+use tinception_core::include_model;
+use tinception_core::model::Model;
+
+#[test]
+fn operators_that_are_left_out_are_refused() {
+    let every = Model::new(include_model!("golden/every_operator.tin"));
+    if cfg!(feature = "every-operator") {
+        assert!(every.is_ok());
+    } else {
+        assert!(matches!(every, Err(FormatError::Operator { .. } | FormatError::Step { .. })), "{every:?}");
+    }
+    let nano = Model::new(include_model!("../../models/artefacts/nano.tin")).expect("every build has its operators");
+    assert_eq!(nano.steps().count(), nano.step_count());
+}
+
+#[test]
+fn pictures_that_are_left_out_are_refused() {
+    let (size, data) = (Size::new(2, 2), [0; 12]);
+    for (format, bytes) in [(PixelFormat::Rgb888, 3), (PixelFormat::Yuyv, 2), (PixelFormat::Grey, 1)] {
+        let picture = Picture::new(format, size, 2 * bytes, &data);
+        if cfg!(feature = "every-format") {
+            assert!(picture.is_ok());
+        } else {
+            assert_eq!(picture.err(), Some(ImageError::LeftOut));
+        }
+    }
+    for format in [PixelFormat::Rgb565Le, PixelFormat::Rgb565Be] {
+        assert!(Picture::new(format, size, 4, &data).is_ok());
+    }
+}
