@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 from torchvision import models
 
+import average
 import checkpoint
 import data
 import evaluate
@@ -40,6 +41,16 @@ def synthetic(folder: Path, count: int, seed: int = 0) -> None:
         path = folder / LABELS[label] / f"{index:04}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
+
+
+def randomise(network: nn.Module) -> None:
+    """Gives every batch normalisation values that a training could have given it."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for values in (module.running_mean, module.bias):
+                values.data.normal_(std=0.2)
+            for values in (module.running_var, module.weight):
+                values.data.uniform_(0.5, 2.0)
 
 
 class Folder(unittest.TestCase):
@@ -85,12 +96,7 @@ class Training(Folder):
         spec = checkpoint.Spec("nano", 32, LABELS)
         torch.manual_seed(2)
         exported, started = spec.build(auxiliary=False), spec.build(auxiliary=True)
-        for module in exported.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                for values in (module.running_mean, module.bias):
-                    values.data.normal_(std=0.2)
-                for values in (module.running_var, module.weight):
-                    values.data.uniform_(0.5, 2.0)
+        randomise(exported)
         path = self.folder / "nano.onnx"
         export.to_onnx(exported.eval(), spec, path)
         start_from(started, path, pictures)
@@ -164,6 +170,39 @@ class Networks(unittest.TestCase):
         stored = sum(m.weight.numel() + 16 * m.weight.shape[0] for m in layers)
         self.assertLessEqual(sum(macs), 12_500_000)
         self.assertLessEqual(stored, 100_000 - 8_000)
+
+
+class Average(Folder):
+    def test_the_best_share_on_held_out_pictures_is_taken(self) -> None:
+        synthetic(self.folder / "pictures", 300)
+        log = train.main(["--net", "nano", "--data", str(self.folder / "pictures"), "--out", str(self.folder / "run"),
+                          "--batch", "16", "--epochs", "3", "--device", "cpu"])
+        files = [self.folder / name for name in ("random.onnx", "trained.onnx", "average.onnx")]
+        torch.manual_seed(1)
+        spec = checkpoint.Spec("nano", 32, LABELS)
+        untrained = spec.build(auxiliary=False)
+        randomise(untrained)
+        export.to_onnx(untrained.eval(), spec, files[0])
+        export.main([str(self.folder / "run" / "best.pt"), "--out", str(files[1])])
+        share = average.main([*map(str, files[:2]), "--data", str(self.folder / "pictures"), "--out", str(files[2])])
+        pictures = data.load(self.folder / "pictures", 32)
+        _, held_out = data.split(pictures, 0.1)
+        best = average.accuracy(onnx.load(files[2]), held_out)
+        self.assertGreaterEqual(best, log["best"]["validation_accuracy"] - 1e-4)
+        # Weights, compared one by one with what the share says.
+        weights = [{e.name: onnx.numpy_helper.to_array(e) for e in onnx.load(f).graph.initializer} for f in files]
+        for name, value in weights[2].items():
+            expected = weights[0][name] + share * (weights[1][name] - weights[0][name])
+            np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-5)
+
+    def test_other_networks_are_refused(self) -> None:
+        paths = []
+        for name in ("nano", "book"):
+            spec = checkpoint.Spec(name, 32, LABELS)
+            paths.append(self.folder / f"{name}.onnx")
+            export.to_onnx(spec.build(auxiliary=False).eval(), spec, paths[-1])
+        with self.assertRaisesRegex(data.DataError, "different networks"):
+            average.between(onnx.load(paths[0]), onnx.load(paths[1]), 0.5)
 
 
 class Pictures(Folder):
