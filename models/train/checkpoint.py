@@ -35,11 +35,14 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def load(path: Path) -> tuple[nn.Module, Spec]:
-    """The network of a checkpoint, without its auxiliary classifiers, ready to predict."""
+    """The network of a checkpoint, without its auxiliary classifiers, ready to predict.
+
+    Of a checkpoint to go on from (last.pt) it takes the weights' moving average.
+    """
     content = read(path)
     spec = Spec(**content["spec"])
     network = spec.build(auxiliary=False)
-    left_over = network.load_state_dict(content["weights"], strict=False)
+    left_over = network.load_state_dict(content.get("average", content["weights"]), strict=False)
     wrong = left_over.missing_keys + [
         name for name in left_over.unexpected_keys if not name.startswith(("aux1.", "aux2.", "AuxLogits."))
     ]

@@ -88,8 +88,7 @@ class Trainer:
         self.averaged = self.spec.build(not options.no_auxiliary).to(options.device)
         self.distillation = self._distillation()
         self.best, self.seconds, self.epoch = 0.0, 0.0, 0
-        settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
-        settings.update(data=options.data.name, out=options.out.name)
+        settings = {name: value.name if isinstance(value, Path) else value for name, value in vars(options).items()}
         self.log: dict[str, Any] = {
             "spec": asdict(self.spec),
             "settings": settings,
