@@ -162,12 +162,12 @@ fn instructions(step: &Step<'_>) -> Option<u64> {
             let groups = conv.groups as f64;
             let widened = if depth > 128.0 { layout.padded_outputs.div_ceil(32) as f64 } else { 1.0 };
             let products = depth * layout.padded_outputs as f64 * groups;
-            pixels * (0.834 * products + 1.72 * depth * widened * groups + 50.0) + 16.4 * elements
+            pixels * (0.839 * products + 3.36 * depth * widened * groups + 76.9) + 9.68 * elements
         }
-        (Operator::MaxPool(pool), _) => 1.95 * pool.window.area() as f64 * elements + 281.0 * pixels,
-        (Operator::AveragePool(pool), _) => 8.4 * pool.window.window.area() as f64 * elements,
+        (Operator::MaxPool(pool), _) => 5.3 * (pool.window.area() - 1) as f64 * elements,
+        (Operator::AveragePool(pool), _) => 14.4 * pool.window.window.area() as f64 * elements,
         (Operator::Lrn(_), _) => 50.0 * elements,
-        (Operator::Softmax(_), _) => 388.0 * elements,
+        (Operator::Softmax(_), _) => 1263.0 * elements,
         _ => return None,
     };
     Some(estimate as u64)
