@@ -5,7 +5,8 @@
 //! network sees it upright.
 
 use std::fs;
-use std::io::Cursor;
+use std::io::{self, Cursor};
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -82,13 +83,19 @@ impl RgbPicture {
         limits.max_alloc = Some(2 * MOST_BYTES);
         decoder.set_limits(limits).map_err(damaged)?;
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        let jpeg = if format == ImageFormat::Jpeg { jpeg_pixels(bytes) } else { Jpeg::NotIts };
+        let mut rgb = RgbImage::default();
+        let jpeg = if format == ImageFormat::Jpeg {
+            let decoded = decode_jpeg(bytes, |size| {
+                rgb = RgbImage::new(size.width, size.height);
+                Ok(&mut *rgb)
+            });
+            decoded.map_err(|why| format!("the picture is truncated or damaged ({why}); copy it again"))?
+        } else {
+            None
+        };
         let mut picture = match jpeg {
-            Jpeg::Decoded(rgb) => rgb.into(),
-            Jpeg::Damaged(why) => {
-                return Err(format!("the picture is truncated or damaged ({why}); copy it again"));
-            }
-            Jpeg::NotIts => DynamicImage::from_decoder(decoder).map_err(damaged)?,
+            Some(()) => rgb.into(),
+            None => DynamicImage::from_decoder(decoder).map_err(damaged)?,
         };
         picture.apply_orientation(orientation);
         let rgb = picture.into_rgb8();
@@ -113,34 +120,34 @@ impl RgbPicture {
     }
 }
 
-/// What libjpeg makes of a file.
-enum Jpeg {
-    Decoded(RgbImage),
-    Damaged(String),
-    /// No JPEG at all, or CMYK, which libjpeg does not turn into RGB.
-    NotIts,
-}
-
 /// Decodes a JPEG with libjpeg, bit for bit what Pillow, PyTorch's loaders and most cameras' viewers show: networks are
 /// trained and measured on these pixels, and a borderline picture changes its class for less than one unit.
-fn jpeg_pixels(bytes: &[u8]) -> Jpeg {
+///
+/// `room` makes room for the RGB pixels of a picture of that size, or refuses it. `None` stands for a picture that is CMYK,
+/// which libjpeg does not turn into RGB.
+///
+/// # Errors
+/// What libjpeg or `room` says. The pixels are then of no use.
+pub(crate) fn decode_jpeg<'a>(
+    bytes: &[u8],
+    room: impl FnOnce(Size) -> Result<&'a mut [u8], &'static str>,
+) -> Result<Option<()>, String> {
     // libjpeg reports errors by unwinding, without a message on standard error.
-    let decoded = std::panic::catch_unwind(|| -> std::io::Result<Option<RgbImage>> {
+    let decoded = std::panic::catch_unwind(AssertUnwindSafe(|| -> io::Result<Option<()>> {
         let decoder = mozjpeg::Decompress::new_mem(bytes)?;
         if matches!(decoder.color_space(), mozjpeg::ColorSpace::JCS_CMYK | mozjpeg::ColorSpace::JCS_YCCK) {
             return Ok(None);
         }
+        let (width, height) = decoder.size();
+        let pixels = room(Size::new(width as u32, height as u32)).map_err(io::Error::other)?;
         let mut started = decoder.rgb()?;
-        let (width, height) = (started.width() as u32, started.height() as u32);
-        let pixels: Vec<u8> = started.read_scanlines()?;
+        started.read_scanlines_into(pixels)?;
         started.finish()?;
-        Ok(RgbImage::from_raw(width, height, pixels))
-    });
+        Ok(Some(()))
+    }));
     match decoded {
-        Ok(Ok(Some(picture))) => Jpeg::Decoded(picture),
-        Ok(Ok(None)) => Jpeg::NotIts,
-        Ok(Err(error)) => Jpeg::Damaged(error.to_string()),
-        Err(panic) => Jpeg::Damaged(panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "libjpeg".into())),
+        Ok(decoded) => decoded.map_err(|error| error.to_string()),
+        Err(panic) => Err(panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "libjpeg".into())),
     }
 }
 

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import ModelProto, numpy_helper
 from tqdm import tqdm
 
 import data
-from data import DataError, Pictures
-from evaluate import onnx_labels
+from data import DataError
+from evaluate import labelled, onnx_labels, session_accuracy, side
 
 STEPS = 8
 """The shares that are tried are multiples of one STEPS-th."""
@@ -42,16 +41,6 @@ def between(first: ModelProto, second: ModelProto, share: float) -> ModelProto:
     return model
 
 
-def accuracy(model: ModelProto, pictures: Pictures) -> float:
-    """Share of the pictures whose highest score is their class."""
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    right = 0
-    for pixels, target in zip(pictures.pixels, pictures.targets):
-        pixels = pixels.permute(2, 0, 1)[None].float().numpy()
-        right += int(session.run(None, {"pixels": pixels})[0].argmax() == target)
-    return right / len(pictures)
-
-
 def main(argv: list[str] | None = None) -> float:
     """Writes the best average of the files the arguments name; returns the second one's share of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -65,12 +54,12 @@ def main(argv: list[str] | None = None) -> float:
     if onnx_labels(options.first) != onnx_labels(options.second):
         raise DataError(f"{options.second}: knows other classes than {options.first}")
     first, second = onnx.load(options.first), onnx.load(options.second)
-    size = first.graph.input[0].type.tensor_type.shape.dim[2].dim_value
-    _, held_out = data.split(data.load(options.data, size), options.validation, options.seed)
+    pictures = labelled(options.data, side(options.first), onnx_labels(options.first))
+    _, held_out = data.split(pictures, options.validation, options.seed)
     shares = [step / STEPS for step in range(STEPS + 1)]
     found = {}
     for share in tqdm(shares, desc="averaging", leave=False, disable=None):
-        found[share] = accuracy(between(first, second, share), held_out)
+        found[share] = session_accuracy(between(first, second, share).SerializeToString(), held_out)
         tqdm.write(f"{share:.3f} of {options.second.name}: validation {found[share]:.2%}")
     best = max(shares, key=lambda share: found[share])
     partial = options.out.with_suffix(".partial.onnx")

@@ -26,16 +26,26 @@ def onnx_labels(path: Path) -> list[str]:
     return properties["labels"].split("\n")
 
 
-def onnx_accuracy(path: Path, source: Path) -> tuple[float, int]:
-    """Accuracy of an exported file in ONNX Runtime, and the number of pictures."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    entry = session.get_inputs()[0]
-    pictures = labelled(source, entry.shape[2], onnx_labels(path))
+def session_accuracy(model: str | bytes, pictures: data.Pictures) -> float:
+    """Share of the pictures whose highest score in ONNX Runtime is their class; `model` is a file's path or content."""
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
     right = 0
     for pixels, target in zip(pictures.pixels.numpy(), pictures.targets.tolist()):
         image = pixels.transpose(2, 0, 1)[None].astype(np.float32)
-        right += int(session.run(None, {entry.name: image})[0].argmax() == target)
-    return right / len(pictures), len(pictures)
+        right += int(session.run(None, {name: image})[0].argmax() == target)
+    return right / len(pictures)
+
+
+def side(path: Path) -> int:
+    """The side of the pictures that an exported file takes, in pixels."""
+    return onnx.load(path).graph.input[0].type.tensor_type.shape.dim[2].dim_value
+
+
+def onnx_accuracy(path: Path, source: Path) -> tuple[float, int]:
+    """Accuracy of an exported file in ONNX Runtime, and the number of pictures."""
+    pictures = labelled(source, side(path), onnx_labels(path))
+    return session_accuracy(str(path), pictures), len(pictures)
 
 
 def labelled(source: Path, size: int, labels: list[str]) -> data.Pictures:

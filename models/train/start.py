@@ -15,27 +15,23 @@ PICTURES = 1000
 """How many training pictures the statistics of the batch normalisations are taken from."""
 
 
-def convolutions(path: Path) -> list[tuple[Tensor, Tensor]]:
-    """Weights and biases of a file's convolutions, batch normalisation folded into them, in the order they run."""
+Layer = tuple[Tensor, Tensor]
+"""Weights and biases."""
+
+
+def layers(path: Path) -> tuple[list[Layer], Layer]:
+    """A file's convolutions, batch normalisation folded into them, in the order they run, and its linear layer."""
     graph = onnx.load(path).graph
     values = {entry.name: torch.from_numpy(numpy_helper.to_array(entry).copy()) for entry in graph.initializer}
-    found = []
+    found: dict[str, list[Layer]] = {"Conv": [], "Gemm": []}
     for node in graph.node:
         if node.op_type == "BatchNormalization":
             raise DataError(f"{path}: {node.name} is not folded; export it without --keep-batch-norm")
-        if node.op_type == "Conv":
-            found.append((values[node.input[1]], values[node.input[2]]))
-    return found
-
-
-def final_layer(path: Path) -> tuple[Tensor, Tensor]:
-    """Weights and biases of the file's linear layer."""
-    graph = onnx.load(path).graph
-    values = {entry.name: torch.from_numpy(numpy_helper.to_array(entry).copy()) for entry in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Gemm":
-            return values[node.input[1]], values[node.input[2]]
-    raise DataError(f"{path}: no linear layer (Gemm) in it")
+        if node.op_type in found:
+            found[node.op_type].append((values[node.input[1]], values[node.input[2]]))
+    if len(found["Gemm"]) != 1:
+        raise DataError(f"{path}: has {len(found['Gemm'])} linear layers (Gemm), not one; it is another network")
+    return found["Conv"], found["Gemm"][0]
 
 
 @torch.no_grad()
@@ -49,7 +45,7 @@ def start_from(network: nn.Module, path: Path, pictures: Pictures) -> None:
     Raises:
         DataError: the file's layers are not those of the network.
     """
-    pending = convolutions(path)
+    pending, (last_weight, last_bias) = layers(path)
     count = len(pending)
 
     def fill(block: BasicConv2d, inputs: tuple[Tensor]) -> None:
@@ -74,6 +70,5 @@ def start_from(network: nn.Module, path: Path, pictures: Pictures) -> None:
         hook.remove()
     if pending:
         raise DataError(f"{path}: {len(pending)} convolutions are left over; it is another network")
-    weight, bias = final_layer(path)
-    network.fc.weight.copy_(weight)
-    network.fc.bias.copy_(bias)
+    network.fc.weight.copy_(last_weight)
+    network.fc.bias.copy_(last_bias)

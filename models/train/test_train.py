@@ -187,7 +187,7 @@ class Average(Folder):
         share = average.main([*map(str, files[:2]), "--data", str(self.folder / "pictures"), "--out", str(files[2])])
         pictures = data.load(self.folder / "pictures", 32)
         _, held_out = data.split(pictures, 0.1)
-        best = average.accuracy(onnx.load(files[2]), held_out)
+        best = evaluate.session_accuracy(str(files[2]), held_out)
         self.assertGreaterEqual(best, log["best"]["validation_accuracy"] - 1e-4)
         # Weights, compared one by one with what the share says.
         weights = [{e.name: onnx.numpy_helper.to_array(e) for e in onnx.load(f).graph.initializer} for f in files]

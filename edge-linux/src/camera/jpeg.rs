@@ -3,10 +3,8 @@
 //! USB cameras leave out the Huffman tables (DHT), as Motion JPEG's tables are the standard's own (ITU-T T.81, annex K);
 //! libjpeg puts them in. It fills up with grey what a cut picture lacks, so those without an end are refused before.
 
-use tinception_core::image::Size;
-
 use super::frame::{BadFrame, MOST_PIXELS, RgbFrame};
-use crate::picture::is_complete_jpeg;
+use crate::picture::{decode_jpeg, is_complete_jpeg};
 
 /// Decodes a picture into `rgb`.
 ///
@@ -19,37 +17,25 @@ pub(crate) fn decode(bytes: &[u8], rgb: &mut RgbFrame) -> Result<(), BadFrame> {
     if !is_complete_jpeg(bytes) {
         return Err(BadFrame("the JPEG picture is truncated".into()));
     }
-    // libjpeg reports errors by unwinding, without a message on standard error. What `rgb` then holds is of no use, and
-    // its length fits its size all the same.
-    let decoded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| decode_into(bytes, rgb)));
+    let decoded = decode_jpeg(bytes, |size| {
+        if u64::from(size.width) * u64::from(size.height) > MOST_PIXELS {
+            return Err("too large");
+        }
+        rgb.resize(size);
+        Ok(&mut rgb.data)
+    });
     match decoded {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(BadFrame(format!("the JPEG picture is damaged ({error})"))),
-        Err(_) => Err(BadFrame("the JPEG picture is damaged".into())),
+        Ok(Some(())) => Ok(()),
+        Ok(None) => Err(BadFrame("the JPEG picture is CMYK".into())),
+        Err(error) => Err(BadFrame(format!("the JPEG picture is damaged ({error})"))),
     }
-}
-
-fn decode_into(bytes: &[u8], rgb: &mut RgbFrame) -> std::io::Result<()> {
-    let refused = |why: &str| std::io::Error::other(why.to_owned());
-    let decoder = mozjpeg::Decompress::new_mem(bytes)?;
-    if matches!(decoder.color_space(), mozjpeg::ColorSpace::JCS_CMYK | mozjpeg::ColorSpace::JCS_YCCK) {
-        return Err(refused("CMYK"));
-    }
-    let (width, height) = decoder.size();
-    if width as u64 * height as u64 > MOST_PIXELS {
-        return Err(refused("too large"));
-    }
-    let mut started = decoder.rgb()?;
-    rgb.resize(Size::new(width as u32, height as u32));
-    started.read_scanlines_into(&mut rgb.data)?;
-    started.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use rand::rngs::SmallRng;
     use rand::{Rng, RngCore, SeedableRng};
-    use tinception_core::image::{ColourOrder, Resize};
+    use tinception_core::image::{ColourOrder, Resize, Size};
     use tinception_models::preprocess::Preprocessing;
 
     use super::*;

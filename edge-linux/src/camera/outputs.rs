@@ -42,7 +42,7 @@ pub(crate) struct Moment<'a> {
 }
 
 /// Milliseconds of each stage. What the latency has beyond them, the frame waited.
-#[derive(Clone, Copy, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Stages {
     /// Decoding, turning, mirroring.
     pub(crate) decode_ms: f64,

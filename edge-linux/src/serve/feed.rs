@@ -10,24 +10,12 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::metrics::Metrics;
+use crate::camera::Stages;
 use crate::camera::pipeline::Counts;
 use crate::ranking::Class;
 
 /// Changes of the label that are remembered.
 const HISTORY: usize = 50;
-
-/// Where a frame's time went, in milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Stages {
-    /// To RGB.
-    pub(crate) decode: f64,
-    /// To the network's size.
-    pub(crate) resize: f64,
-    /// Through the network.
-    pub(crate) network: f64,
-    /// From the frame's arrival to its label, waiting included.
-    pub(crate) capture_to_label: f64,
-}
 
 /// A classified frame.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -40,8 +28,10 @@ pub(crate) struct Update {
     pub(crate) frames_per_second: f64,
     /// Entropy of all probabilities, in bits: high where the network has no idea.
     pub(crate) entropy: f64,
-    /// Where its time went.
-    pub(crate) milliseconds: Stages,
+    /// Milliseconds from the moment the frame had come until its label was known.
+    pub(crate) latency_ms: f64,
+    /// Where that time went.
+    pub(crate) stages: Stages,
     /// Frames that the network saw since the start.
     pub(crate) classified: u64,
     /// What became of the others.

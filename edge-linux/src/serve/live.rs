@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::feed::{Feed, Stages, Update};
+use super::feed::{Feed, Update};
 use super::picture;
 use crate::camera::frame::RgbFrame;
 use crate::camera::mailbox::{Mailbox, Taken};
@@ -54,12 +54,8 @@ impl Live {
             label: steady.class.map(|_| steady.label.to_owned()),
             frames_per_second: self.rate.count(Instant::now()),
             entropy: entropy(&scores.probabilities),
-            milliseconds: Stages {
-                decode: moment.stages.decode_ms,
-                resize: moment.stages.resize_ms,
-                network: moment.stages.network_ms,
-                capture_to_label: moment.latency_ms,
-            },
+            latency_ms: moment.latency_ms,
+            stages: moment.stages,
             classified: self.classified,
             counts: moment.counts,
         });

@@ -66,8 +66,8 @@ impl Metrics {
     }
 
     pub(super) fn observe(&self, update: &Update) {
-        self.latency.observe(update.milliseconds.capture_to_label / 1e3);
-        self.network.observe(update.milliseconds.network / 1e3);
+        self.latency.observe(update.latency_ms / 1e3);
+        self.network.observe(update.stages.network_ms / 1e3);
         let counts = &update.counts;
         for (counter, count) in [
             (&self.captured, counts.captured),

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use tinception_core::model::Checksum;
 use tinception_models::artefacts;
 
-use super::feed::{Stages, Update};
+use super::feed::Update;
 use super::*;
+use crate::camera::Stages;
 use crate::camera::pipeline::Counts;
 use crate::engine::CoreNetwork;
 use crate::ranking::Class;
@@ -37,9 +38,9 @@ fn update(label: &str) -> Update {
     let class =
         |class, label: &str, probability| Class { class, label: label.into(), id: None, probability, logit: None };
     let top = vec![class(0, label, 0.75), class(1, "b<i>", 0.25)];
-    let milliseconds = Stages { decode: 1.0, resize: 0.5, network: 3.0, capture_to_label: 5.0 };
+    let stages = Stages { decode_ms: 1.0, resize_ms: 0.5, network_ms: 3.0 };
     let counts = Counts { captured: 9, dropped: 2, ..Counts::default() };
-    Update { top, label: Some(label.into()), milliseconds, classified: 7, counts, ..Update::default() }
+    Update { top, label: Some(label.into()), latency_ms: 5.0, stages, classified: 7, counts, ..Update::default() }
 }
 
 impl Served {
@@ -93,6 +94,7 @@ fn everything_the_page_needs_is_there() {
     let metrics = served.get("/metrics").1;
     for line in [
         "tinception_capture_to_label_seconds_count 3",
+        "tinception_capture_to_label_seconds_sum 0.015",
         "tinception_frames_captured_total 9",
         "tinception_frames_classified_total 7",
         "tinception_frames_dropped_total 2",

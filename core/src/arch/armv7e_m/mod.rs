@@ -140,7 +140,8 @@ impl Backend for Dsp {
     }
 }
 
-/// Up to 4 pixels of a product that [`Gemm::check`] has been asked about.
+/// Up to 4 pixels of a product that [`Gemm::check`] has been asked about, or of sums from elsewhere: whoever stores those
+/// answers for as many sums, table entries and places in the output.
 struct Tile<'g> {
     gemm: &'g Gemm<'g>,
     /// From the first pixel's patch on.
@@ -242,7 +243,7 @@ impl Tile<'_> {
             max: i32::from(*max),
         };
         // SAFETY: there are `outputs` sums, multipliers and shifts, all shifts are what it takes, and `out` has as many
-        // elements of each of the four pixels (`Gemm::check`); `whole` is made for four pixels of up to `CHANNELS`.
+        // elements of each of the four pixels (`Gemm::check`, or the caller); `whole` is made for four pixels of up to `CHANNELS`.
         unsafe { store(&rule, sums.as_ptr().cast()) };
         if is_whole {
             return Some(());
