@@ -1,12 +1,17 @@
 //! The command line.
 
+use anyhow::Result;
+#[cfg(feature = "camera")]
+use clap::CommandFactory as _;
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "manual")]
+use crate::commands::manual;
 use crate::commands::{
     bench, classify, compare, demo, eval, fetch, firmware_report, import, inspect, quantize, selftest, zoo,
 };
 #[cfg(feature = "camera")]
-use crate::commands::{camera, cameras};
+use crate::commands::{camera, camera_config, cameras};
 
 /// Classifies pictures with convolutional networks: int8 (.tin) with the same bits on every processor, float (.onnx)
 /// for comparison, and compiles the one into the other.
@@ -28,6 +33,27 @@ pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// The command line, with the options of the file that it names. Ends the program where it is wrong or asks for
+    /// help.
+    ///
+    /// # Errors
+    ///
+    /// A file that is wrong.
+    pub(crate) fn read() -> Result<Self> {
+        #[cfg(feature = "camera")]
+        if let Some(expanded) = camera_config::expand(&Self::command(), &std::env::args_os().collect::<Vec<_>>())? {
+            return match Self::try_parse_from(&expanded.line) {
+                Ok(cli) => Ok(cli),
+                // The command line alone is right.
+                Err(error) if Self::try_parse().is_ok() => Err(expanded.blame(&error)),
+                Err(error) => error.exit(),
+            };
+        }
+        Ok(Self::parse())
+    }
 }
 
 /// The commands.
@@ -63,4 +89,8 @@ pub(crate) enum Command {
     Zoo(zoo::Args),
     /// Fetch public weights, verified
     Fetch(fetch::Args),
+    /// Write manual pages and completions
+    #[cfg(feature = "manual")]
+    #[command(hide = true)]
+    Manual(manual::Args),
 }

@@ -30,12 +30,10 @@ mod tin;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
     let mut out = BufWriter::new(io::stdout().lock());
-    let result = commands::run(&cli.command, &mut out).and_then(|code| {
+    let result = cli::Cli::read().and_then(|cli| {
+        let code = commands::run(&cli.command, &mut out)?;
         out.flush()?;
         Ok(code)
     });

@@ -52,6 +52,9 @@ pub(crate) struct Args {
     /// Where frames come from
     #[arg(value_name = "SOURCE", default_value = "v4l2:/dev/video0")]
     source: Name,
+    /// Options from a file (TOML): its keys are the names of the long options, and `source`. The command line wins
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Network: .tin (int8), .onnx (float; with --preset), or the name of a model on board
     #[arg(long, short, value_name = "FILE", default_value = artefacts::DEFAULT)]
     model: PathBuf,

@@ -3,6 +3,8 @@
 pub(crate) mod bench;
 #[cfg(feature = "camera")]
 pub(crate) mod camera;
+#[cfg(feature = "camera")]
+pub(crate) mod camera_config;
 #[cfg(feature = "serve")]
 pub(crate) mod camera_page;
 #[cfg(feature = "camera")]
@@ -15,6 +17,8 @@ pub(crate) mod fetch;
 pub(crate) mod firmware_report;
 pub(crate) mod import;
 pub(crate) mod inspect;
+#[cfg(feature = "manual")]
+pub(crate) mod manual;
 pub(crate) mod quantize;
 pub(crate) mod selftest;
 pub(crate) mod zoo;
@@ -42,6 +46,8 @@ pub(crate) fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode> {
         Command::Inspect(args) => inspect::run(args, out),
         Command::Selftest(args) => selftest::run(args, out),
         Command::Bench(args) => bench::run(args, out),
+        #[cfg(feature = "manual")]
+        Command::Manual(args) => manual::run(args),
         Command::Zoo(args) => zoo::run(args, out),
         Command::Fetch(args) => fetch::run(args, out),
         Command::FirmwareReport(args) => firmware_report::run(args, out),

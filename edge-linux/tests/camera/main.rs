@@ -2,6 +2,7 @@
 #![cfg(feature = "camera")]
 
 mod common;
+mod config;
 mod faults;
 mod labels;
 mod soak;
