@@ -49,7 +49,7 @@ class FileSystem:
     def _entry(self, name, mode, data, numbers=(0, 0)):
         self._inode += 1
         path = name.encode() + b"\0"
-        # Inode, mode, owner, group, links, time, size, device (two), device that this is (two), length of the name, sum.
+        # Inode, mode, owner, group, links, time, size, where it is (two), which device (two), name, sum.
         fields = (self._inode, mode, 0, 0, 1, 0, len(data), 0, 0, *numbers, len(path), 0)
         head = b"070701" + b"".join(b"%08X" % field for field in fields) + path
         for part in (head, data):

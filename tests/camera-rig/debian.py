@@ -37,10 +37,10 @@ class Archive:
     @staticmethod
     def _sources():
         """The mirror and the release that the machine itself uses."""
-        release = dict(
-            line.split("=", 1) for line in pathlib.Path("/etc/os-release").read_text().splitlines() if "=" in line
-        ).get("VERSION_CODENAME", "").strip('"')
-        known = command("apt-get", "indextargets", "Created-By: Packages", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)")
+        about = pathlib.Path("/etc/os-release").read_text()
+        release = dict(line.split("=", 1) for line in about.splitlines() if "=" in line).get("VERSION_CODENAME", "")
+        wanted = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
+        known = command("apt-get", "indextargets", "Created-By: Packages", "--format", wanted)
         for line in known.splitlines():
             uri, suite, component = line.split()[:3]
             if (suite, component) == (release, "main"):
