@@ -15,12 +15,21 @@ class Missing(Exception):
 
 def command(*words, **options):
     """Runs a program and returns what it prints; its own words are the error where it fails."""
+    return _run(words, stderr=subprocess.PIPE, **options)
+
+
+def build(*words, **options):
+    """Runs a program that takes its time, and says on stderr how far it is; returns what it prints."""
+    return _run(words, **options)
+
+
+def _run(words, **options):
     try:
-        done = subprocess.run([str(word) for word in words], check=True, capture_output=True, text=True, **options)
+        done = subprocess.run([str(word) for word in words], check=True, stdout=subprocess.PIPE, text=True, **options)
     except FileNotFoundError:
         raise Missing(f"{words[0]} is not installed") from None
     except subprocess.CalledProcessError as error:
-        raise Missing(f"{words[0]}: {error.stderr.strip()[-600:]}") from None
+        raise Missing(f"{words[0]} failed: {(error.stderr or f'code {error.returncode}').strip()[-600:]}") from None
     return done.stdout
 
 

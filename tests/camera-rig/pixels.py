@@ -8,8 +8,8 @@ SIZE = (640, 480)
 # The program's name of a format, and V4L2's code of it.
 CODES = {"rgb24": "RGB3", "yuyv": "YUYV", "nv12": "NV12", "grey": "GREY"}
 
-# ITU-R BT.601 in limited range: weights of red and blue in luma; the ranges of luma and of the differences; the bits that
-# a factor has behind its point (docs/arithmetic.md).
+# ITU-R BT.601 in limited range: weights of red and blue in luma; the ranges of luma and of the differences; the bits
+# that a factor has behind its point (docs/arithmetic.md).
 RED, BLUE = 0.299, 0.114
 LUMA, DIFFERENCE = 219 / 255, 224 / 255
 BITS = 20
