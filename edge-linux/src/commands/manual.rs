@@ -39,7 +39,7 @@ fn packaged() -> Command {
     Command::new("tinception")
         .version(env!("CARGO_PKG_VERSION"))
         .propagate_version(true)
-        .about(whole.get_about().cloned())
-        .after_help(whole.get_after_help().cloned())
+        .about(whole.get_about().cloned().unwrap_or_default())
+        .after_help(whole.get_after_help().cloned().unwrap_or_default())
         .subcommands(commands)
 }
