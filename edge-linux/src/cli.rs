@@ -69,7 +69,7 @@ pub(crate) enum Command {
     Classify(classify::Args),
     /// Say what a camera sees, frame by frame
     #[cfg(feature = "camera")]
-    Camera(camera::Args),
+    Camera(Box<camera::Args>),
     /// List cameras, their formats and sizes
     #[cfg(feature = "camera")]
     Cameras(cameras::Args),

@@ -16,6 +16,8 @@ mod engine;
 mod files;
 mod labels;
 mod memory;
+#[cfg(feature = "mqtt")]
+mod mqtt;
 mod output;
 mod parallel;
 mod picture;

@@ -39,6 +39,22 @@ pub(crate) struct Moment<'a> {
     /// What became of the frames up to now.
     #[serde(flatten)]
     pub(crate) counts: Counts,
+    /// What became of the states for an MQTT broker, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mqtt: Option<MqttCounts>,
+}
+
+/// States for an MQTT broker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct MqttCounts {
+    /// Handed to the connection.
+    pub(crate) published: u64,
+    /// Made room for newer ones.
+    pub(crate) dropped: u64,
+    /// How often the broker was there.
+    pub(crate) connections: u64,
+    /// How often it could not be reached, or went away.
+    pub(crate) failures: u64,
 }
 
 /// Milliseconds of each stage. What the latency has beyond them, the frame waited.
@@ -71,6 +87,8 @@ struct End {
     classified: u64,
     #[serde(flatten)]
     counts: Counts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mqtt: Option<MqttCounts>,
 }
 
 /// Tells moments.
@@ -148,10 +166,10 @@ impl<'a> Outputs<'a> {
     }
 
     /// Tells what became of all frames.
-    pub(crate) fn end(&mut self, counts: Counts) -> Result<()> {
+    pub(crate) fn end(&mut self, counts: Counts, mqtt: Option<MqttCounts>) -> Result<()> {
         let classified = self.classified;
         if self.form == Form::Json {
-            serde_json::to_writer(&mut *self.out, &End { classified, counts })?;
+            serde_json::to_writer(&mut *self.out, &End { classified, counts, mqtt })?;
             writeln!(self.out)?;
         } else {
             let Counts { captured, skipped, dropped, broken, reconnects } = counts;
@@ -161,6 +179,9 @@ impl<'a> Outputs<'a> {
                 "{new_line}{captured} frames: {classified} classified, {skipped} skipped, {dropped} dropped, {broken} \
                  broken; {reconnects} reconnects"
             )?;
+            if let Some(MqttCounts { published, dropped, failures, .. }) = mqtt {
+                writeln!(self.out, "MQTT: {published} states published, {dropped} dropped; {failures} failures")?;
+            }
         }
         self.out.flush()?;
         Ok(())

@@ -18,8 +18,8 @@ use crate::camera::frame::FrameFormat;
 use crate::camera::sources::{Name, SILENCE, Wanted};
 use crate::camera::view::{Framing, Region, Turn};
 use crate::camera::{
-    Change, Form, Hook, Moment, Outputs, Pipeline, Seen, Settings, Snapshots, Stages, Steadiness, Steady, SteadyLabel,
-    Taken, UNKNOWN,
+    Change, Form, Hook, Moment, MqttCounts, Outputs, Pipeline, Seen, Settings, Snapshots, Stages, Steadiness, Steady,
+    SteadyLabel, Taken, UNKNOWN,
 };
 use crate::engine::{self, Engine, Network, OpenOptions};
 use crate::labels::Labels;
@@ -77,6 +77,10 @@ pub(crate) struct Args {
     #[cfg(feature = "serve")]
     #[command(flatten, next_help_heading = "Live page")]
     page: super::camera_page::PageArgs,
+    /// Labels for an MQTT broker.
+    #[cfg(feature = "mqtt")]
+    #[command(flatten, next_help_heading = "MQTT")]
+    mqtt: super::camera_mqtt::MqttArgs,
     /// How pictures become the input of an .onnx file
     #[command(flatten, next_help_heading = "Preprocessing of an .onnx file")]
     preprocess: PreprocessArgs,
@@ -189,6 +193,8 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
         None => Labels::new(network.labels().into_iter()),
     };
     let snapshots = args.labelling.snapshots.as_deref().map(Snapshots::new).transpose()?;
+    #[cfg(feature = "mqtt")]
+    let mqtt = args.mqtt.start(&args.model)?;
     let stop = stopped_by_signals()?;
     let mut pipeline = Pipeline::start(args.settings(), network.preprocessor().clone())?;
     let mut watcher = Watcher {
@@ -200,6 +206,8 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
         outputs: Outputs::new(args.form(), out),
         #[cfg(feature = "serve")]
         live,
+        #[cfg(feature = "mqtt")]
+        mqtt,
     };
     let watched = watcher.watch(&pipeline, &stop);
     // What the source says counts more than that nothing comes any more.
@@ -207,7 +215,8 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     if let Some(hook) = &mut watcher.hook {
         hook.finish();
     }
-    watcher.outputs.end(pipeline.counts())?;
+    let mqtt = watcher.mqtt_counts();
+    watcher.outputs.end(pipeline.counts(), mqtt)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -231,6 +240,8 @@ struct Watcher<'a> {
     outputs: Outputs<'a>,
     #[cfg(feature = "serve")]
     live: Option<crate::serve::Live>,
+    #[cfg(feature = "mqtt")]
+    mqtt: Option<crate::mqtt::Mqtt>,
 }
 
 impl Watcher<'_> {
@@ -285,14 +296,26 @@ impl Watcher<'_> {
                 top: ranking::best(&scores, self.labels, self.args.labelling.top),
                 steady: Steady { label: &name, class: steady.class(), probability: steady.probability(), changed },
                 counts: pipeline.counts(),
+                mqtt: self.mqtt_counts(),
             };
             self.outputs.tell(&moment)?;
+            #[cfg(feature = "mqtt")]
+            if let Some(mqtt) = &mut self.mqtt {
+                mqtt.tell(&moment);
+            }
             #[cfg(feature = "serve")]
             if let Some(live) = &mut self.live {
                 live.tell(&moment, &scores, &mut seen.picture);
             }
         }
         Ok(())
+    }
+
+    fn mqtt_counts(&self) -> Option<MqttCounts> {
+        #[cfg(feature = "mqtt")]
+        return self.mqtt.as_ref().map(crate::mqtt::Mqtt::counts);
+        #[cfg(not(feature = "mqtt"))]
+        None
     }
 
     fn changed(&mut self, seen: &Seen, previous: &str, label: &str, probability: f64) {

@@ -5,6 +5,8 @@ pub(crate) mod bench;
 pub(crate) mod camera;
 #[cfg(feature = "camera")]
 pub(crate) mod camera_config;
+#[cfg(feature = "mqtt")]
+pub(crate) mod camera_mqtt;
 #[cfg(feature = "serve")]
 pub(crate) mod camera_page;
 #[cfg(feature = "camera")]

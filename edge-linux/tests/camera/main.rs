@@ -1,8 +1,12 @@
 //! `tinception camera`, run as a process on real bytes: what it sees, and what it does about faults.
 #![cfg(feature = "camera")]
 
+#[cfg(feature = "mqtt")]
+mod broker;
 mod common;
 mod config;
 mod faults;
 mod labels;
+#[cfg(feature = "mqtt")]
+mod mqtt;
 mod soak;

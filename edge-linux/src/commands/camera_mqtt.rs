@@ -1,0 +1,34 @@
+//! The MQTT output of `tinception camera`.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::mqtt::{Broker, Mqtt, Topic};
+
+/// Where labels are published.
+#[derive(clap::Args, Debug)]
+pub(crate) struct MqttArgs {
+    /// Publish labels at an MQTT broker: mqtt://[USER[:PASSWORD]@]HOST[:PORT]. Home Assistant finds the sensor by itself
+    #[arg(long, value_name = "BROKER")]
+    mqtt: Option<Broker>,
+    /// Topic below which they are published (state, availability); each camera needs one of its own
+    #[arg(long, value_name = "TOPIC", default_value = "tinception")]
+    mqtt_topic: Topic,
+    /// Password of the broker's user, better said by the variable than where other users see it
+    #[arg(long, value_name = "TEXT", env = "TINCEPTION_MQTT_PASSWORD", hide_env_values = true)]
+    mqtt_password: Option<String>,
+}
+
+impl MqttArgs {
+    /// Starts the connection, if it is asked for. It need not succeed now.
+    pub(crate) fn start(&self, model: &Path) -> Result<Option<Mqtt>> {
+        let Some(broker) = self.mqtt.clone() else { return Ok(None) };
+        let broker = match &self.mqtt_password {
+            Some(password) => broker.with_password(password)?,
+            None => broker,
+        };
+        let model = model.file_name().unwrap_or(model.as_os_str()).to_string_lossy();
+        Mqtt::start(&broker, &self.mqtt_topic, &model).map(Some)
+    }
+}

@@ -1,0 +1,182 @@
+//! States on their way to the broker. Whoever puts one in never waits.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::camera::MqttCounts;
+
+/// States that wait for a broker that is slow.
+const CAPACITY: usize = 16;
+
+/// A queue with room for a few states, and what is known of the connection.
+#[derive(Default)]
+pub(super) struct Queue {
+    inner: Mutex<Inner>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    states: VecDeque<Vec<u8>>,
+    /// Handed to the connection last; published anew where a broker comes back.
+    last: Option<Vec<u8>>,
+    connected: bool,
+    greeted: bool,
+    closed: bool,
+    counts: MqttCounts,
+}
+
+/// What the connection should do next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Say what there is, and that it is on.
+    Greet,
+    /// Publish a state.
+    State(Vec<u8>),
+    /// Say that it is off, and end.
+    End,
+}
+
+impl Queue {
+    /// Puts a state in; the oldest makes room where there is none.
+    pub(super) fn push(&self, state: Vec<u8>) {
+        let mut inner = self.lock();
+        // A broker that is away learns how things are when it is back, not how they were.
+        let room = if inner.connected { CAPACITY } else { 1 };
+        inner.states.push_back(state);
+        inner.keep(room);
+        drop(inner);
+        self.changed.notify_one();
+    }
+
+    /// Waits for something to do. Nothing but the end is to be done without a connection.
+    pub(super) async fn next(&self) -> Work {
+        loop {
+            if let Some(work) = self.lock().work() {
+                return work;
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    /// Says that the broker is there. Returns how often it came.
+    pub(super) fn connected(&self) -> u64 {
+        let mut inner = self.lock();
+        (inner.connected, inner.greeted) = (true, false);
+        inner.counts.connections += 1;
+        inner.keep(1);
+        if inner.states.is_empty() {
+            let last = inner.last.clone();
+            inner.states.extend(last);
+        }
+        let connections = inner.counts.connections;
+        drop(inner);
+        self.changed.notify_one();
+        connections
+    }
+
+    /// Says that the broker can't be reached, or is gone. Returns how often that was so.
+    pub(super) fn failed(&self) -> u64 {
+        let mut inner = self.lock();
+        inner.connected = false;
+        inner.counts.failures += 1;
+        inner.keep(1);
+        inner.counts.failures
+    }
+
+    /// Says that no more states come. Returns whether the broker can be told so.
+    pub(super) fn close(&self) -> bool {
+        let mut inner = self.lock();
+        inner.closed = true;
+        let connected = inner.connected;
+        drop(inner);
+        self.changed.notify_one();
+        connected
+    }
+
+    /// Whether no more states come.
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// What became of the states up to now.
+    pub(super) fn counts(&self) -> MqttCounts {
+        self.lock().counts
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn work(&mut self) -> Option<Work> {
+        if self.closed {
+            return Some(Work::End);
+        }
+        if !self.connected {
+            return None;
+        }
+        if !self.greeted {
+            self.greeted = true;
+            return Some(Work::Greet);
+        }
+        let state = self.states.pop_front()?;
+        self.counts.published += 1;
+        self.last = Some(state.clone());
+        Some(Work::State(state))
+    }
+
+    /// Drops the oldest states, and counts them, until only so many are left.
+    fn keep(&mut self, room: usize) {
+        while self.states.len() > room {
+            self.states.pop_front();
+            self.counts.dropped += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn work(queue: &Queue) -> Option<Work> {
+        queue.lock().work()
+    }
+
+    fn state(number: u8) -> Vec<u8> {
+        vec![number]
+    }
+
+    #[test]
+    fn the_oldest_make_room() {
+        let queue = Queue::default();
+        queue.connected();
+        (0..20).for_each(|number| queue.push(state(number)));
+        assert_eq!(work(&queue), Some(Work::Greet));
+        for number in 4..20 {
+            assert_eq!(work(&queue), Some(Work::State(state(number))));
+        }
+        assert_eq!(work(&queue), None);
+        let counts = queue.counts();
+        assert_eq!((counts.published, counts.dropped), (16, 4));
+    }
+
+    #[test]
+    fn a_broker_that_comes_back_learns_the_newest() {
+        let queue = Queue::default();
+        (0..3).for_each(|number| queue.push(state(number)));
+        assert_eq!(work(&queue), None);
+        assert_eq!(queue.connected(), 1);
+        assert_eq!([work(&queue), work(&queue), work(&queue)], [Some(Work::Greet), Some(Work::State(state(2))), None]);
+        // Nothing new meanwhile: the last one again.
+        assert_eq!(queue.failed(), 1);
+        assert_eq!(queue.connected(), 2);
+        assert_eq!([work(&queue), work(&queue), work(&queue)], [Some(Work::Greet), Some(Work::State(state(2))), None]);
+        assert_eq!(queue.counts().dropped, 2);
+        assert!(queue.close());
+        assert_eq!(work(&queue), Some(Work::End));
+    }
+}
