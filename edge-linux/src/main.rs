@@ -26,6 +26,8 @@ mod preprocess;
 mod ranking;
 #[cfg(feature = "serve")]
 mod serve;
+#[cfg(feature = "camera")]
+mod systemd;
 mod threads;
 mod tin;
 

@@ -21,7 +21,7 @@ pub(crate) mod view;
 pub(crate) use events::{Change, Hook, Snapshots};
 pub(crate) use mailbox::Taken;
 pub(crate) use outputs::{Form, Moment, MqttCounts, Outputs, Stages, Steady, UNKNOWN};
-pub(crate) use pipeline::{Pipeline, Seen, Settings};
+pub(crate) use pipeline::{Counts, Pipeline, Seen, Settings};
 pub(crate) use steady::{Steadiness, SteadyLabel};
 #[cfg(test)]
 pub(crate) mod testing;

@@ -18,13 +18,14 @@ use crate::camera::frame::FrameFormat;
 use crate::camera::sources::{Name, SILENCE, Wanted};
 use crate::camera::view::{Framing, Region, Turn};
 use crate::camera::{
-    Change, Form, Hook, Moment, MqttCounts, Outputs, Pipeline, Seen, Settings, Snapshots, Stages, Steadiness, Steady,
+    Change, Counts, Form, Hook, Moment, MqttCounts, Outputs, Pipeline, Seen, Settings, Snapshots, Stages, Steadiness, Steady,
     SteadyLabel, Taken, UNKNOWN,
 };
 use crate::engine::{self, Engine, Network, OpenOptions};
 use crate::labels::Labels;
 use crate::output::notice;
 use crate::preprocess::PreprocessArgs;
+use crate::systemd::Service;
 use crate::{ranking, threads};
 
 /// How often a silent source makes way for a look at signals and commands.
@@ -208,8 +209,10 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
         live,
         #[cfg(feature = "mqtt")]
         mqtt,
+        service: Service::ready(),
     };
     let watched = watcher.watch(&pipeline, &stop);
+    watcher.service.stopping();
     // What the source says counts more than that nothing comes any more.
     pipeline.stop().and(watched)?;
     if let Some(hook) = &mut watcher.hook {
@@ -242,6 +245,7 @@ struct Watcher<'a> {
     live: Option<crate::serve::Live>,
     #[cfg(feature = "mqtt")]
     mqtt: Option<crate::mqtt::Mqtt>,
+    service: Service,
 }
 
 impl Watcher<'_> {
@@ -259,6 +263,8 @@ impl Watcher<'_> {
             if let Some(hook) = &mut self.hook {
                 hook.poll();
             }
+            let Counts { skipped, broken, reconnects, .. } = pipeline.counts();
+            self.service.alive(classified + skipped + broken + reconnects);
             match pipeline.next(&mut seen, GLANCE) {
                 Taken::Item => {}
                 Taken::Closed => return Ok(()),
@@ -266,6 +272,7 @@ impl Watcher<'_> {
                     if !silent && last.elapsed() > Duration::from_secs(5) {
                         silent = true;
                         notice(format_args!("{}: no frame for 5 s; waiting", self.args.source));
+                        self.service.status("no frame; waiting");
                     }
                     continue;
                 }
@@ -277,7 +284,6 @@ impl Watcher<'_> {
                 check_labels(self.labels, &scores, self.args.labels.as_deref().unwrap_or(&self.args.model))?;
             }
             classified += 1;
-            (last, silent) = (Instant::now(), false);
             let changed = steady.update(&scores);
             let latency_ms = milliseconds(seen.captured.elapsed());
             if changed {
@@ -285,6 +291,10 @@ impl Watcher<'_> {
                 let previous = std::mem::replace(&mut name, label);
                 self.changed(&seen, &previous, &name, steady.probability());
             }
+            if changed || silent || classified == 1 {
+                self.service.status(&name);
+            }
+            (last, silent) = (Instant::now(), false);
             let moment = Moment {
                 frame: seen.number,
                 latency_ms,

@@ -10,3 +10,4 @@ mod labels;
 #[cfg(feature = "mqtt")]
 mod mqtt;
 mod soak;
+mod systemd;
