@@ -42,6 +42,10 @@ pub(crate) struct Moment<'a> {
     /// What became of the states for an MQTT broker, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mqtt: Option<MqttCounts>,
+    /// Share of activations at the end of int8's range, where this frame was looked at so closely. For the page's metrics.
+    #[serde(skip)]
+    #[cfg(feature = "serve")]
+    pub(crate) saturation: Option<f64>,
 }
 
 /// States for an MQTT broker.

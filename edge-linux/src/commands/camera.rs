@@ -278,6 +278,12 @@ impl Watcher<'_> {
                 }
             }
             let start = Instant::now();
+            #[cfg(feature = "serve")]
+            let (scores, saturation) = match self.live.as_ref().is_some_and(crate::serve::Live::wants_saturation) {
+                true => worker.classify_watched(&seen.pixels)?,
+                false => (worker.classify(&seen.pixels)?, None),
+            };
+            #[cfg(not(feature = "serve"))]
             let scores = worker.classify(&seen.pixels)?;
             let network_ms = milliseconds(start.elapsed());
             if classified == 0 {
@@ -307,6 +313,8 @@ impl Watcher<'_> {
                 steady: Steady { label: &name, class: steady.class(), probability: steady.probability(), changed },
                 counts: pipeline.counts(),
                 mqtt: self.mqtt_counts(),
+                #[cfg(feature = "serve")]
+                saturation,
             };
             self.outputs.tell(&moment)?;
             #[cfg(feature = "mqtt")]

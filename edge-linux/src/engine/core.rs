@@ -9,6 +9,8 @@ use tinception_core::model::{Checksum, Model};
 use tinception_core::session::{Hashes, Observer, Prepared, Session};
 use tinception_models::preprocess::Preprocessing;
 
+#[cfg(feature = "serve")]
+use super::saturation::Saturation;
 use super::{Engine, Network, Scores, StepHash, Worker};
 use crate::output::file_error;
 use crate::preprocess::Preprocessor;
@@ -109,6 +111,13 @@ impl Worker for CoreWorker<'_> {
         self.run(pixels, &mut ())
     }
 
+    #[cfg(feature = "serve")]
+    fn classify_watched(&mut self, pixels: &[u8]) -> Result<(Scores, Option<f64>)> {
+        let mut saturation = Saturation::default();
+        let scores = self.run(pixels, &mut saturation)?;
+        Ok((scores, Some(saturation.share())))
+    }
+
     fn classify_hashed(&mut self, pixels: &[u8]) -> Result<(Scores, Vec<StepHash>)> {
         let mut hashes = Vec::new();
         let scores = self.run(
@@ -119,5 +128,43 @@ impl Worker for CoreWorker<'_> {
             }),
         )?;
         Ok((scores, hashes))
+    }
+}
+
+#[cfg(all(test, feature = "serve"))]
+mod tests {
+    use rand::{RngCore, SeedableRng};
+    use tinception_core::format::tensor::DataType;
+    use tinception_core::session::Whole;
+    use tinception_models::artefacts;
+
+    use super::*;
+
+    /// On all models on board and noise, against all outputs as a whole; and the scores are those of every other run.
+    #[test]
+    fn saturation_counts_every_output() {
+        for model in artefacts::MODELS {
+            let network = CoreNetwork::open(Path::new(model.name), Checksum::Verify, 1).unwrap();
+            let size = network.preprocessor.size;
+            let channels = network.preprocessor.settings.order.channels().count();
+            let mut pixels = vec![0; size.width as usize * size.height as usize * channels];
+            rand::rngs::SmallRng::seed_from_u64(7).fill_bytes(&mut pixels);
+            let mut worker = CoreWorker { network: &network, session: None };
+            let (mut saturated, mut elements) = (0, 0);
+            let mut count = Whole::new(|_, _, output| {
+                if output.tensor().data_type == DataType::Int8 {
+                    let zero = i32::from(output.tensor().quant.zero_point);
+                    saturated += output.iter().filter(|value| [-128, 127].contains(value) && *value != zero).count();
+                    elements += output.iter().count();
+                }
+                ControlFlow::Continue(())
+            });
+            let scores = worker.run(&pixels, &mut count).unwrap();
+            let (watched, share) = worker.classify_watched(&pixels).unwrap();
+            assert_eq!(watched, scores, "{}", model.name);
+            let expected = saturated as f64 / elements as f64;
+            assert!(share.is_some_and(|share| (share - expected).abs() < 1e-12), "{share:?}, not {expected}");
+            assert!(saturated > 0, "{}: noise saturates something", model.name);
+        }
     }
 }

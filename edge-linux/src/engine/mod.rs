@@ -1,6 +1,8 @@
 //! Networks that rank classes: int8 through tinception-core, float through tract, behind one trait.
 
 mod core;
+#[cfg(feature = "serve")]
+mod saturation;
 #[cfg(feature = "tract")]
 mod tract;
 
@@ -88,6 +90,13 @@ pub(crate) trait Network: Sync {
 pub(crate) trait Worker {
     /// Ranks the classes for pixels that the network's preprocessor made.
     fn classify(&mut self, pixels: &[u8]) -> Result<Scores>;
+
+    /// As [`classify`](Self::classify), with the share of activations at the end of their range; `None` where they are no
+    /// integers. It takes longer.
+    #[cfg(feature = "serve")]
+    fn classify_watched(&mut self, pixels: &[u8]) -> Result<(Scores, Option<f64>)> {
+        Ok((self.classify(pixels)?, None))
+    }
 
     /// As [`classify`](Self::classify), with the hash of each step's output.
     fn classify_hashed(&mut self, pixels: &[u8]) -> Result<(Scores, Vec<StepHash>)>;

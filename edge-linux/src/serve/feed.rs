@@ -10,8 +10,8 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::metrics::Metrics;
-use crate::camera::Stages;
 use crate::camera::pipeline::Counts;
+use crate::camera::{MqttCounts, Stages};
 use crate::ranking::Class;
 
 /// Changes of the label that are remembered.
@@ -28,6 +28,12 @@ pub(crate) struct Update {
     pub(crate) frames_per_second: f64,
     /// Entropy of all probabilities, in bits: high where the network has no idea.
     pub(crate) entropy: f64,
+    /// Share of activations at the end of int8's range, where this frame was looked at so closely.
+    #[serde(skip)]
+    pub(crate) saturation: Option<f64>,
+    /// What became of the states for an MQTT broker, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mqtt: Option<MqttCounts>,
     /// Milliseconds from the moment the frame had come until its label was known.
     pub(crate) latency_ms: f64,
     /// Where that time went.

@@ -17,6 +17,9 @@ use crate::engine::Scores;
 /// How long the encoding thread waits for a picture before it looks again.
 const GLANCE: Duration = Duration::from_secs(1);
 
+/// Of so many frames one's activations are looked at, which takes about as long as the network again.
+const SATURATION_EVERY: u64 = 100;
+
 /// A frame to encode, and what to write on it.
 #[derive(Default)]
 struct Labelled {
@@ -45,6 +48,11 @@ impl Live {
         Ok(Self { feed, pictures, spare: Labelled::default(), classified: 0, rate: Rate::new(Instant::now()) })
     }
 
+    /// Whether the next frame's activations are to be looked at: one frame of a hundred, the first among them.
+    pub(crate) const fn wants_saturation(&self) -> bool {
+        self.classified.is_multiple_of(SATURATION_EVERY)
+    }
+
     /// Takes a classified frame. Its picture goes to those who look; `picture` is an old buffer afterwards.
     pub(crate) fn tell(&mut self, moment: &Moment<'_>, scores: &Scores, picture: &mut RgbFrame) {
         self.classified += 1;
@@ -54,6 +62,8 @@ impl Live {
             label: steady.class.map(|_| steady.label.to_owned()),
             frames_per_second: self.rate.count(Instant::now()),
             entropy: entropy(&scores.probabilities),
+            saturation: moment.saturation,
+            mqtt: moment.mqtt,
             latency_ms: moment.latency_ms,
             stages: moment.stages,
             classified: self.classified,

@@ -26,6 +26,10 @@ pub(super) struct Metrics {
     frames_per_second: Real,
     margin: Real,
     entropy: Real,
+    saturation: Real,
+    mqtt_published: Counter,
+    mqtt_dropped: Counter,
+    mqtt_failures: Counter,
 }
 
 impl Metrics {
@@ -45,6 +49,10 @@ impl Metrics {
             frames_per_second: Real::default(),
             margin: Real::default(),
             entropy: Real::default(),
+            saturation: Real::default(),
+            mqtt_published: Counter::default(),
+            mqtt_dropped: Counter::default(),
+            mqtt_failures: Counter::default(),
         };
         let registry = &mut metrics.registry;
         let help = "Time from a frame's arrival to its label";
@@ -62,6 +70,18 @@ impl Metrics {
         registry.register("top1_margin", help, metrics.margin.clone());
         let help = "Entropy of the probabilities, in bits; a rise of its mean tells of drift";
         registry.register("entropy_bits", help, metrics.entropy.clone());
+        let help = "Share of the network's int8 activations at -128 or 127, their zero points aside, in one frame of a \
+                    hundred; a rise of its mean tells of drift; NaN where activations are float";
+        registry.register("activation_saturation", help, metrics.saturation.clone());
+        metrics.saturation.set(f64::NAN);
+        registry.register(
+            "mqtt_states_published",
+            "States handed to the broker's connection",
+            metrics.mqtt_published.clone(),
+        );
+        registry.register("mqtt_states_dropped", "States that made room for newer ones", metrics.mqtt_dropped.clone());
+        let help = "Times the broker could not be reached, or went away";
+        registry.register("mqtt_failures", help, metrics.mqtt_failures.clone());
         metrics
     }
 
@@ -69,6 +89,7 @@ impl Metrics {
         self.latency.observe(update.latency_ms / 1e3);
         self.network.observe(update.stages.network_ms / 1e3);
         let counts = &update.counts;
+        let mqtt = update.mqtt.unwrap_or_default();
         for (counter, count) in [
             (&self.captured, counts.captured),
             (&self.classified, update.classified),
@@ -76,6 +97,9 @@ impl Metrics {
             (&self.dropped, counts.dropped),
             (&self.broken, counts.broken),
             (&self.reconnects, counts.reconnects),
+            (&self.mqtt_published, mqtt.published),
+            (&self.mqtt_dropped, mqtt.dropped),
+            (&self.mqtt_failures, mqtt.failures),
         ] {
             counter.inc_by(count.saturating_sub(counter.get()));
         }
@@ -83,6 +107,9 @@ impl Metrics {
         let probability = |index: usize| update.top.get(index).map_or(0.0, |class| class.probability);
         self.margin.set(probability(0) - probability(1));
         self.entropy.set(update.entropy);
+        if let Some(share) = update.saturation {
+            self.saturation.set(share);
+        }
     }
 
     pub(super) fn text(&self) -> String {

@@ -11,8 +11,8 @@ use tinception_models::artefacts;
 
 use super::feed::Update;
 use super::*;
-use crate::camera::Stages;
 use crate::camera::pipeline::Counts;
+use crate::camera::{MqttCounts, Stages};
 use crate::engine::CoreNetwork;
 use crate::ranking::Class;
 
@@ -91,14 +91,28 @@ fn everything_the_page_needs_is_there() {
     let history: serde_json::Value = serde_json::from_str(&served.get("/history").1).unwrap();
     let labels: Vec<_> = history.as_array().unwrap().iter().map(|change| change["label"].clone()).collect();
     assert_eq!(labels, ["cat", "dog"]);
+    let saturation = || {
+        let metrics = served.get("/metrics").1;
+        let line = metrics.lines().find_map(|line| line.strip_prefix("tinception_activation_saturation "));
+        line.map(str::to_owned)
+    };
+    assert_eq!(saturation().as_deref(), Some("NaN"));
+    let mqtt = MqttCounts { published: 5, dropped: 1, connections: 1, failures: 4 };
+    served.feed.publish(Update { saturation: Some(0.125), mqtt: Some(mqtt), ..update("dog") });
+    // The next frames are not looked at so closely: what was found last stays.
+    served.feed.publish(Update { mqtt: Some(mqtt), ..update("dog") });
+    assert_eq!(saturation().as_deref(), Some("0.125"));
     let metrics = served.get("/metrics").1;
     for line in [
-        "tinception_capture_to_label_seconds_count 3",
-        "tinception_capture_to_label_seconds_sum 0.015",
+        "tinception_capture_to_label_seconds_count 5",
+        "tinception_capture_to_label_seconds_sum 0.025",
         "tinception_frames_captured_total 9",
         "tinception_frames_classified_total 7",
         "tinception_frames_dropped_total 2",
         "tinception_top1_margin 0.5",
+        "tinception_mqtt_states_published_total 5",
+        "tinception_mqtt_states_dropped_total 1",
+        "tinception_mqtt_failures_total 4",
         "# EOF",
     ] {
         assert!(metrics.contains(line), "{line} is missing in {metrics}");
