@@ -81,6 +81,8 @@ impl Hook {
 #[derive(Debug)]
 pub(crate) struct Snapshots {
     folder: PathBuf,
+    /// Pictures that could not be written.
+    lost: u64,
 }
 
 impl Snapshots {
@@ -90,15 +92,19 @@ impl Snapshots {
         if folder.metadata().is_ok_and(|metadata| metadata.permissions().readonly()) {
             return Err(file_error(folder, "may not be written to"));
         }
-        Ok(Self { folder: folder.to_owned() })
+        Ok(Self { folder: folder.to_owned(), lost: 0 })
     }
 
-    /// Keeps the picture, lossless, so that `classify` sees the same. A full disk is reported, and nothing ends.
-    pub(crate) fn keep(&self, change: &Change, picture: &RgbFrame) {
+    /// Keeps the picture, lossless, so that `classify` sees the same. A full disk is reported the first time, the second, the
+    /// fourth ..., and nothing ends: the next picture is tried again.
+    pub(crate) fn keep(&mut self, change: &Change, picture: &RgbFrame) {
         let name = format!("{:08}-{}.png", change.frame, file_name(&change.label));
         let written = png(picture).and_then(|bytes| write_file(&self.folder.join(name), &bytes));
         if let Err(error) = written {
-            report_error(&error);
+            self.lost += 1;
+            if self.lost.is_power_of_two() {
+                report_error(&error.context(format!("--snapshots: {} lost so far", self.lost)));
+            }
         }
     }
 }
@@ -148,7 +154,7 @@ mod tests {
     #[test]
     fn a_snapshot_has_the_pixels() {
         let folder = tempfile::tempdir().unwrap();
-        let snapshots = Snapshots::new(&folder.path().join("new/folder")).unwrap();
+        let mut snapshots = Snapshots::new(&folder.path().join("new/folder")).unwrap();
         let picture = RgbFrame { size: Size::new(2, 1), data: vec![1, 2, 3, 250, 251, 252] };
         snapshots.keep(&change(7, "../tabby cat, tabby"), &picture);
         let path = folder.path().join("new/folder/00000007----tabby-cat.png");

@@ -18,8 +18,8 @@ use crate::camera::frame::FrameFormat;
 use crate::camera::sources::{Name, SILENCE, Wanted};
 use crate::camera::view::{Framing, Region, Turn};
 use crate::camera::{
-    Change, Counts, Form, Hook, Moment, MqttCounts, Outputs, Pipeline, Seen, Settings, Snapshots, Stages, Steadiness, Steady,
-    SteadyLabel, Taken, UNKNOWN,
+    Change, Counts, Form, Hook, Moment, MqttCounts, Outputs, Pipeline, Seen, Settings, Snapshots, Stages, Steadiness,
+    Steady, SteadyLabel, Taken, UNKNOWN,
 };
 use crate::engine::{self, Engine, Network, OpenOptions};
 use crate::labels::Labels;
@@ -338,7 +338,7 @@ impl Watcher<'_> {
 
     fn changed(&mut self, seen: &Seen, previous: &str, label: &str, probability: f64) {
         let change = Change { frame: seen.number, label: label.to_owned(), previous: previous.to_owned(), probability };
-        if let Some(snapshots) = &self.snapshots {
+        if let Some(snapshots) = &mut self.snapshots {
             snapshots.keep(&change, &seen.picture);
         }
         if let Some(hook) = &mut self.hook {

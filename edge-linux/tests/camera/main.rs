@@ -5,9 +5,11 @@
 mod broker;
 mod common;
 mod config;
+mod disk;
 mod faults;
 mod labels;
 #[cfg(feature = "mqtt")]
 mod mqtt;
 mod soak;
+mod stall;
 mod systemd;
