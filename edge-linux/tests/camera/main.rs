@@ -10,6 +10,8 @@ mod faults;
 mod labels;
 #[cfg(feature = "mqtt")]
 mod mqtt;
+#[cfg(feature = "serve")]
+mod page;
 mod soak;
 mod stall;
 mod systemd;
