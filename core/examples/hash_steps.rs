@@ -52,7 +52,7 @@ fn lines(model: &Model<'_>, input: &[i8], backend: AnyBackend, prepare: bool) ->
     session.input_mut().copy_from_slice(input);
     let mut lines = Vec::new();
     let mut hashes = Hashes::new(|index, step, crc| {
-        lines.push(format!("{index} {crc:08x} {} {}", step.operator_name(), step.name));
+        lines.push(format!("{index} {crc:08x} {} {}", step.operator_name(), step.name()));
         ControlFlow::Continue(())
     });
     session.run_observed(&mut hashes).map_err(|error| error.to_string())?;

@@ -18,7 +18,7 @@ struct Lines;
 
 impl Observer for Lines {
     fn before(&mut self, _: usize, step: &Step<'_>) {
-        println!("before\t{}\t{}\t{}", step.operator_name(), step.macs(), step.name);
+        println!("before\t{}\t{}\t{}", step.operator_name(), step.macs(), step.name());
     }
 
     fn after(&mut self, _: usize, _: &Step<'_>, _: Values<'_>) -> ControlFlow<()> {

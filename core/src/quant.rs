@@ -17,6 +17,10 @@ pub struct QuantParams {
 /// Largest multiplier of a [`Requantize`], exclusive: 2^31.
 pub const MULTIPLIER_LIMIT: i64 = 1 << 31;
 
+/// The shifts of convolutions to int8 that every build and every backend runs: the high half of a product is enough from
+/// 33 on, and up to 54 the zero point fits next to it. The compiler makes these wherever the scales allow it.
+pub const COMMON_SHIFTS: core::ops::RangeInclusive<i32> = 33..=54;
+
 /// `round_half_up(value * multiplier / 2^shift)`: a ratio of scales as integers.
 ///
 /// `0 <= multiplier < 2^31` and `1 <= shift <= 62`. With `|value| <= 2^31 - 1` the product stays below 2^62 and the

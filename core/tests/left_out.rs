@@ -4,6 +4,7 @@ use tinception_core::error::{FormatError, ImageError};
 use tinception_core::image::{Picture, PixelFormat, Size};
 use tinception_core::include_model;
 use tinception_core::model::Model;
+use tinception_core::session::Session;
 
 #[test]
 fn operators_that_are_left_out_are_refused() {
@@ -15,6 +16,10 @@ fn operators_that_are_left_out_are_refused() {
     }
     let nano = Model::new(include_model!("../../models/artefacts/nano.tin")).expect("every build has its operators");
     assert_eq!(nano.steps().count(), nano.step_count());
+    // Steps that other builds run together may run one after the other: the bits stay.
+    let mut arena = vec![0xA5; nano.arena_size()];
+    let mut session = Session::new(&nano, &mut arena).expect("a large enough arena");
+    assert_eq!(session.self_test(), Ok(None));
 }
 
 #[test]

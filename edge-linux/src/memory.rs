@@ -49,7 +49,7 @@ pub(crate) fn buffers(model: &Model<'_>) -> Vec<Buffer> {
             for input in [Some(step.input), step.second_input].into_iter().flatten() {
                 read(&mut buffers, &input, steps.1);
             }
-            write(&mut buffers, step.name, &step.output, steps);
+            write(&mut buffers, step.name(), &step.output, steps);
         }
     }
     let end = model.step_count().saturating_sub(1);

@@ -38,7 +38,7 @@ fn hashes(model: &Model<'_>, backend: AnyBackend) -> HashMap<String, u32> {
     fill_input(7, model.input().expect("an input").shape, session.input_mut());
     let mut hashes = HashMap::new();
     let mut observer = Hashes::new(|_, step: &tinception_core::model::Step<'_>, crc| {
-        hashes.insert(step.name.to_owned(), crc);
+        hashes.insert(step.name().to_owned(), crc);
         ControlFlow::Continue(())
     });
     session.run_observed(&mut observer).expect("a verified model runs");

@@ -52,7 +52,7 @@ fn groups_give_the_bits_of_single_steps() {
                 for (model, name) in [(&plain, "single"), (&linked, "linked")] {
                     let found = outputs(model, &input, *backend, prepare);
                     for ((step, found), expected) in model.steps().zip(&found).zip(&expected) {
-                        assert!(found == expected, "{} {name}, prepared {prepare}: {}", backend.name(), step.name);
+                        assert!(found == expected, "{} {name}, prepared {prepare}: {}", backend.name(), step.name());
                     }
                     assert_eq!(found.len(), expected.len());
                 }

@@ -25,7 +25,7 @@ impl Compare<'_> {
     fn look(&mut self, index: usize, step: &Step<'_>, output: Values<'_>) {
         let size = step.output.data_type.size() as usize;
         let bytes: Vec<u8> = output.iter().flat_map(|value| value.to_le_bytes().into_iter().take(size)).collect();
-        assert_eq!(bytes, self.expected[index], "step {index}, {}, {}", step.name, step.operator_name());
+        assert_eq!(bytes, self.expected[index], "step {index}, {}, {}", step.name(), step.operator_name());
         self.seen += 1;
     }
 }
@@ -92,7 +92,7 @@ fn the_model_has_every_operator_and_says_something_at_every_step() {
         for (step, output) in model.steps().zip(interpreter::run(&model, &input)) {
             let distinct: HashSet<&[u8]> = output.chunks(step.output.data_type.size() as usize).collect();
             let least = if seed == 0 { 3 } else { 2 };
-            assert!(distinct.len() >= least, "seed {seed}: {} gives {} distinct values", step.name, distinct.len());
+            assert!(distinct.len() >= least, "seed {seed}: {} gives {} distinct values", step.name(), distinct.len());
         }
     }
 }

@@ -67,7 +67,7 @@ fn check(file: &[u8], seed: u64, backends: &[AnyBackend], executors: &[&dyn Exec
                 assert_eq!(found.len(), expected.len());
                 for ((step, found), expected) in model.steps().zip(&found).zip(&expected) {
                     let equal = found.as_ref().is_none_or(|found| found == expected);
-                    assert!(equal, "{} prepared {prepare}, {executor:?}: {}", backend.name(), step.name);
+                    assert!(equal, "{} prepared {prepare}, {executor:?}: {}", backend.name(), step.name());
                 }
             }
         }

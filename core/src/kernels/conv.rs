@@ -8,11 +8,11 @@
 
 use core::ops::Range;
 
-use super::strip::Strip;
+use super::strip::{Strip, patches_are_better};
 use super::{ChannelTable, Pixels, PixelsMut, copy, winograd};
 use crate::EVERY_OPERATOR;
 use crate::arch::scalar::Scalar;
-use crate::arch::{Backend, Gemm, Rows, copy_rows_portable};
+use crate::arch::{self, Backend, Gemm, Rows, copy_rows_portable};
 use crate::quant::Output;
 use crate::shape::{Shape, Window};
 
@@ -153,7 +153,7 @@ pub fn run_pixels<B: Backend>(
         let rows = Rows { shape, first: rows.start, count: rows.end - rows.start, out, stride };
         return backend.conv_winograd(conv, weights, input, rows, scratch);
     }
-    let strip = Strip::new(backend, conv, &layout, shape, &range, scratch.len());
+    let strip = by_rows(backend, conv, &layout, shape, &range, scratch.len());
     if strip.is_none() && too_little_scratch(backend, &layout, scratch) {
         return run_pixels(Scalar, conv, input, shape, range, out, stride, scratch);
     }
@@ -170,6 +170,9 @@ pub fn run_pixels<B: Backend>(
             strip.run(backend, (group, gemm), input, out, scratch)?;
             continue;
         }
+        if BY_ROWS_ALONE {
+            return None;
+        }
         let mut fill = |pixel: usize, patch: &mut [i8]| {
             let (y, x) = (pixel as u32 / shape.width.max(1), pixel as u32 % shape.width.max(1));
             gather(backend, conv, &layout, input, (y, x), group, patch)
@@ -177,6 +180,33 @@ pub fn run_pixels<B: Backend>(
         by_tiles(backend, &layout, range.clone(), scratch, &mut fill, &mut [Some(Product { gemm, out })])?;
     }
     Some(())
+}
+
+/// Whether convolutions run from rows or in place alone, so that the code that gathers single patches is left out: the
+/// backend of microcontrollers with DSP instructions puts patches together from rows, if the scratch holds enough of them.
+const BY_ROWS_ALONE: bool = !EVERY_OPERATOR && cfg!(arm_dsp_only);
+
+/// Whether this build runs a convolution with an int8 output, with so much scratch.
+pub(crate) fn is_run(conv: &Conv<'_>, layout: &Layout, output: Shape, scratch: usize) -> bool {
+    let all = 0..output.pixels() as usize;
+    !BY_ROWS_ALONE
+        || reads_in_place(&conv.window, layout)
+        || Strip::new(arch::detect(), conv, layout, output, &all, scratch).is_some()
+}
+
+/// The rows that the output pixels `range` are computed from, unless whole patches are better or have to do.
+fn by_rows<'a, B: Backend>(
+    backend: B,
+    conv: &'a Conv<'a>,
+    layout: &'a Layout,
+    output: Shape,
+    range: &Range<usize>,
+    scratch: usize,
+) -> Option<Strip<'a>> {
+    if !BY_ROWS_ALONE && patches_are_better(backend, conv, layout, output.width, scratch) {
+        return None;
+    }
+    Strip::new(backend, conv, layout, output, range, scratch)
 }
 
 /// The transformed weights that a convolution with an int8 output runs from, if it has any, the backend reads them and
@@ -267,7 +297,7 @@ pub(crate) fn pixels_together<B: Backend>(
         return width * 2;
     }
     let all = 0..shape.pixels() as usize;
-    if Strip::new(backend, conv, layout, shape, &all, scratch).is_some() { width } else { tile }
+    if by_rows(backend, conv, layout, shape, &all, scratch).is_some() { width } else { tile }
 }
 
 /// Runs 1x1 convolutions with the same input on the same patches, for the output pixels `range` alone: `products` are

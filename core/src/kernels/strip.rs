@@ -13,6 +13,20 @@ use super::{Pixels, copy};
 use crate::arch::{Backend, Gemm, copy_rows_portable};
 use crate::shape::Shape;
 
+/// Whether whole patches make better tiles than rows do: there is nothing to put together, or a row has fewer pixels than a
+/// tile.
+pub(super) fn patches_are_better<B: Backend>(
+    backend: B,
+    conv: &Conv<'_>,
+    layout: &Layout,
+    width: u32,
+    scratch: usize,
+) -> bool {
+    let tile = backend.tile_pixels();
+    let is_narrow = (width as usize) < tile && scratch >= tile * backend.packed_size(layout.padded_depth);
+    conv.window.area() <= 1 || is_narrow
+}
+
 /// How a convolution's rows lie in the scratch.
 #[derive(Clone, Debug)]
 pub(super) struct Strip<'a> {
@@ -38,7 +52,7 @@ pub(super) struct Strip<'a> {
 
 impl<'a> Strip<'a> {
     /// The strip for the output pixels `range` of an output of shape `output`. `None` where the backend wants whole
-    /// patches or they make better tiles, the pixels are not whole rows, or too few rows fit into the scratch.
+    /// patches, the pixels are not whole rows, or too few rows fit into the scratch.
     pub(super) fn new<B: Backend>(
         backend: B,
         conv: &'a Conv<'a>,
@@ -49,22 +63,18 @@ impl<'a> Strip<'a> {
     ) -> Option<Self> {
         let window = &conv.window;
         let width = output.width as usize;
-        if !backend.reads_runs() || window.area() <= 1 || window.stride_height == 0 || width == 0 {
+        if !backend.reads_runs() || window.stride_height == 0 || width == 0 {
             return None;
         }
         if !range.start.is_multiple_of(width) || !range.end.is_multiple_of(width) {
-            return None;
-        }
-        let tile = backend.tile_pixels();
-        if width < tile && scratch >= tile * backend.packed_size(layout.padded_depth) {
             return None;
         }
         let run = window.kernel_width as usize * layout.group_inputs;
         let padded_run = run.next_multiple_of(4);
         let widened = layout.padded_outputs * window.kernel_height as usize * padded_run;
         let weights = if padded_run == run { 0 } else { widened };
-        let columns = (width - 1) * window.stride_width as usize;
-        let elements = columns * layout.group_inputs + padded_run;
+        let columns = (width - 1).checked_mul(window.stride_width as usize)?;
+        let elements = columns.checked_mul(layout.group_inputs)?.checked_add(padded_run)?;
         let row = backend.packed_size(elements);
         let fitting = u32::try_from(scratch.checked_sub(weights)?.checked_div(row)?).unwrap_or(u32::MAX);
         let band = fitting.checked_sub(window.kernel_height)?.checked_div(window.stride_height)? + 1;
@@ -129,10 +139,9 @@ impl<'a> Strip<'a> {
             for (row, block) in (0..).zip(block.chunks_exact_mut((4 * self.padded_run).max(1))) {
                 for at in 0..self.run {
                     let k = row * self.run + at;
-                    for channel in 0..4 {
-                        *block.get_mut(at / 4 * 16 + channel * 4 + at % 4)? =
-                            *from.get(k / 4 * 16 + channel * 4 + k % 4)?;
-                    }
+                    let channels = block.get_mut(at / 4 * 16 + at % 4..)?.iter_mut().step_by(4);
+                    let from = from.get(k / 4 * 16 + k % 4..)?.iter().step_by(4);
+                    channels.zip(from).take(4).for_each(|(to, from)| *to = *from);
                 }
             }
         }
@@ -176,15 +185,15 @@ mod tests {
 
     use super::Strip;
     use crate::arch::{Backend, available};
-    use crate::kernels::conv::{self, Conv, Layout};
-    use crate::kernels::{ChannelTable, Pixels, PixelsMut, reference};
+    use crate::kernels::conv::{Conv, Layout};
+    use crate::kernels::{ChannelTable, Pixels, reference};
     use crate::quant::Output;
     use crate::shape::{Padding, Shape, Window};
 
     /// Kernel and stride as height and width, padding, groups, input shape and output channels.
     type Case = ([u32; 2], [u32; 2], [u32; 4], usize, [u32; 3], u32);
 
-    const CASES: [Case; 8] = [
+    const CASES: [Case; 11] = [
         ([7, 7], [2, 2], [3, 3, 3, 3], 1, [33, 40, 3], 20),
         ([3, 3], [1, 1], [1, 1, 1, 1], 1, [16, 16, 8], 33),
         ([5, 5], [1, 1], [2, 2, 2, 2], 1, [9, 14, 4], 7),
@@ -193,6 +202,10 @@ mod tests {
         ([3, 1], [3, 2], [2, 0, 2, 0], 1, [11, 40, 6], 5),
         ([2, 2], [3, 3], [0, 1, 0, 4], 3, [10, 50, 3], 9),
         ([4, 1], [1, 1], [3, 1, 3, 1], 1, [1, 15, 4], 16),
+        // Where patches would be better, and a build that has none runs rows.
+        ([1, 1], [2, 2], [0, 0, 0, 0], 1, [9, 20, 5], 6),
+        ([1, 1], [1, 1], [1, 0, 0, 2], 1, [5, 9, 8], 4),
+        ([3, 3], [1, 1], [1, 1, 1, 1], 1, [3, 3, 6], 5),
     ];
 
     fn bytes(seed: usize, count: usize, low: i32, high: i32) -> Vec<i8> {
@@ -236,14 +249,15 @@ mod tests {
         for scratch in [1 << 16, enough] {
             let strip = Strip::new(backend, &conv, &layout, out_shape, &pixels, scratch);
             assert_eq!(strip.is_some(), backend.reads_runs(), "{} case {index}", backend.name());
-            if strip.is_none() {
-                continue;
-            }
+            let Some(strip) = strip else { continue };
             for (data, stride) in [(&input, channels as usize), (&spread, gap)] {
                 let mut out = vec![99; out_stride * out_shape.pixels() as usize];
-                let mut to = PixelsMut::new(&mut out, out_shape, out_stride).unwrap();
                 let from = Pixels::new(data, shape, stride).unwrap();
-                conv::run(backend, &conv, from, &mut to, &mut vec![0; scratch]).unwrap();
+                for group in 0..groups {
+                    let gemm = conv.gemm(&layout, group, out_stride).unwrap();
+                    let out = &mut out[group * layout.group_outputs..];
+                    strip.run(backend, (group, gemm), from, out, &mut vec![0; scratch]).unwrap();
+                }
                 for (computed, expected) in out.chunks(out_stride).zip(expected.chunks(outputs as usize)) {
                     let (values, between) = computed.split_at(outputs as usize);
                     assert_eq!(values, expected, "{} case {index} scratch {scratch}", backend.name());

@@ -3,10 +3,11 @@
 use super::resolve::{Operator, Step};
 use super::verify::{overlap, require};
 use super::{Model, Tensor};
+use crate::EVERY_OPERATOR;
 use crate::error::StepProblem;
 use crate::format::step::Link;
 use crate::format::tensor::{DataType, Stored};
-use crate::kernels::conv::is_pointwise;
+use crate::kernels::conv::{is_pointwise, reads_in_place};
 
 /// Most steps of a group.
 pub const GROUP_LIMIT: usize = 4;
@@ -131,6 +132,10 @@ pub(super) fn verify(model: &Model<'_>, first: usize, group: Group) -> Result<()
         }
         (kind, ..) => kind == Kind::Single,
     };
+    if let (Kind::PooledPatches, Operator::Conv(conv), Some(layout)) = (group.kind, &tail.operator, tail.layout()) {
+        let runs = EVERY_OPERATOR || reads_in_place(&conv.window, &layout);
+        require(runs, StepProblem::LeftOut).map_err(|problem| (last, problem))?;
+    }
     require(apart, StepProblem::Overlap).and(require(window, StepProblem::Link)).map_err(|problem| (last, problem))
 }
 

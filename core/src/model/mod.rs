@@ -7,6 +7,7 @@
 
 mod group;
 mod resolve;
+mod text;
 mod verify;
 
 pub use group::{GROUP_LIMIT, Group, Kind};
@@ -66,9 +67,10 @@ pub struct Model<'a> {
     header: Header,
     tensors: Records<'a, { tensor::SIZE }>,
     steps: Records<'a, { step::SIZE }>,
-    labels: &'a str,
+    /// UTF-8, as the provenance is.
+    labels: &'a [u8],
     preprocess: Option<Preprocess>,
-    provenance: &'a str,
+    provenance: &'a [u8],
     self_test: Option<(SelfTest, &'a [u8])>,
 }
 
@@ -99,9 +101,12 @@ impl<'a> Model<'a> {
         if verify == Checksum::Verify && checksum(bytes) != header.checksum {
             return Err(FormatError::Checksum);
         }
-        let model = Self::with_sections(bytes, header, table)?;
-        verify::model(&model)?;
-        Ok(model)
+        // Verified where it is: moving it takes code.
+        let found = Self::with_sections(bytes, header, table);
+        if let Ok(model) = &found {
+            verify::model(model)?;
+        }
+        found
     }
 
     fn with_sections(file: &'a [u8], header: Header, table: &'a [u8]) -> Result<Self, FormatError> {
@@ -120,8 +125,8 @@ impl<'a> Model<'a> {
             Ok(found)
         };
         let text = |kind| match find(kind, 1)? {
-            Some((bytes, _)) => core::str::from_utf8(bytes).map_err(|_| FormatError::Text),
-            None => Ok(""),
+            Some((bytes, _)) if !text::is_utf8(bytes) => Err(FormatError::Text),
+            found => Ok(found.map_or(&[][..], |(bytes, _)| bytes)),
         };
         let (tensors, tensor_stride) = find(SectionKind::Tensors, tensor::SIZE)?.ok_or(FormatError::Section)?;
         let (steps, step_stride) = find(SectionKind::Steps, step::SIZE)?.ok_or(FormatError::Section)?;
@@ -237,7 +242,7 @@ impl<'a> Model<'a> {
 
     /// Class names in order; empty where the file has none.
     pub fn labels(&self) -> core::str::Lines<'a> {
-        self.labels.lines()
+        text::text(self.labels).lines()
     }
 
     /// How a picture becomes the input; `None` for networks that don't take pictures.
@@ -256,8 +261,8 @@ impl<'a> Model<'a> {
 
     /// Where the file comes from: lines of `key: value`.
     #[must_use]
-    pub const fn provenance(&self) -> &'a str {
-        self.provenance
+    pub fn provenance(&self) -> &'a str {
+        text::text(self.provenance)
     }
 
     /// Seed of the self-test's input; `None` where the file has no self-test.
@@ -274,6 +279,7 @@ impl<'a> Model<'a> {
 }
 
 /// `length` bytes of the file from `offset` on.
+#[cfg_attr(target_os = "none", inline(never))]
 fn slice(file: &[u8], offset: u32, length: u64) -> Option<&[u8]> {
     let length = usize::try_from(length).ok()?;
     file.get(offset as usize..)?.get(..length)

@@ -2,6 +2,7 @@
 
 use bytemuck::AnyBitPattern;
 
+use super::text::text;
 use super::verify::require;
 use super::{Model, slice};
 use crate::EVERY_OPERATOR;
@@ -20,8 +21,8 @@ use crate::quant::{Output, Requantize};
 /// A step, ready to run.
 #[derive(Clone, Copy, Debug)]
 pub struct Step<'a> {
-    /// The name of the layer it comes from.
-    pub name: &'a str,
+    /// UTF-8, once it is verified.
+    pub(super) name: &'a [u8],
     /// What it reads.
     pub input: Tensor,
     /// What an addition reads besides.
@@ -53,7 +54,13 @@ pub enum Operator<'a> {
     Softmax(Softmax<'a>),
 }
 
-impl Step<'_> {
+impl<'a> Step<'a> {
+    /// The name of the layer it comes from.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        text(self.name)
+    }
+
     /// The operator's name, for people.
     #[must_use]
     pub const fn operator_name(&self) -> &'static str {
@@ -117,7 +124,6 @@ pub(super) fn step<'a>(model: &Model<'a>, record: &record::Step) -> Result<Step<
     let has_second = EVERY_OPERATOR && record.second_input != NO_TENSOR;
     let second_input = if has_second { Some(tensor(record.second_input)?) } else { None };
     let name = slice(model.file, record.name, u64::from(record.name_length)).ok_or(StepProblem::Data)?;
-    let name = core::str::from_utf8(name).map_err(|_| StepProblem::Data)?;
     let requantized = Output { zero_point: output.quant.zero_point, min: record.min, max: record.max };
     let rule = |multiplier, shift| Requantize::new(multiplier, shift).ok_or(StepProblem::Requantize);
     let file = model.file;

@@ -3,17 +3,18 @@
 use core::num::NonZeroU32;
 
 use super::resolve::{self, Operator, Step};
+use super::text::is_utf8;
 use super::{Model, group};
 use crate::EVERY_OPERATOR;
 use crate::error::{FormatError, StepProblem};
 use crate::format::tensor::{DataType, Stored, Tensor};
 use crate::format::{ALIGNMENT, NO_TENSOR, SCRATCH_LIMIT, step as record};
-use crate::kernels::conv::{Conv, Layout};
+use crate::kernels::conv::{self, Conv, Layout};
 use crate::kernels::dense;
 use crate::kernels::lrn::Lrn;
 use crate::kernels::pool::Average;
 use crate::kernels::winograd;
-use crate::quant::Requantize;
+use crate::quant::{COMMON_SHIFTS, Requantize};
 use crate::shape::Window;
 
 /// Largest product of an activation and a weight: 128 * 127, rounded up.
@@ -83,7 +84,7 @@ fn ends(model: &Model<'_>) -> Result<(), FormatError> {
         }
     }
     // As many as `labels` gives, without its search for line ends.
-    let (text, line_end) = (model.labels.as_bytes(), |byte: &u8| *byte == b'\n');
+    let (text, line_end) = (model.labels, |byte: &u8| *byte == b'\n');
     let ended = text.iter().filter(|byte| line_end(byte)).count();
     let labels = ended + usize::from(text.last().is_some_and(|byte| !line_end(byte)));
     if labels != 0 && labels as u64 != u64::from(logits.shape.channels) {
@@ -129,6 +130,7 @@ pub(super) fn require(holds: bool, problem: StepProblem) -> Result<(), StepProbl
 
 fn verify_step(model: &Model<'_>, record: &record::Step, step: &Step<'_>) -> Result<(), StepProblem> {
     let (input, output) = (&step.input, &step.output);
+    require(is_utf8(step.name), StepProblem::Data)?;
     require(record.min <= record.max, StepProblem::Requantize)?;
     require(tables_are_aligned(&record.operator), StepProblem::Data)?;
     require(step.minimum_scratch() <= model.scratch_size(), StepProblem::Scratch)?;
@@ -152,6 +154,9 @@ fn verify_step(model: &Model<'_>, record: &record::Step, step: &Step<'_>) -> Res
             let int8 = output.data_type == DataType::Int8;
             require(!layout.depthwise || int8, StepProblem::Shape)?;
             require(EVERY_OPERATOR || int8 || dense::is_plain(conv, &layout, output.shape), StepProblem::LeftOut)?;
+            let shifts_are_common = || conv.table.shift.iter().all(|shift| COMMON_SHIFTS.contains(shift));
+            require(EVERY_OPERATOR || !int8 || shifts_are_common(), StepProblem::LeftOut)?;
+            require(!int8 || conv::is_run(conv, &layout, output.shape, model.scratch_size()), StepProblem::LeftOut)?;
             conv_data(conv, &layout, output.shape.channels as usize)
         }
         Operator::MaxPool(pool) => {

@@ -22,13 +22,23 @@ pub(super) fn group(session: &mut Session<'_, '_>, first: usize, group: Group, p
         Kind::Single => single(session, &session.model.step(first)?),
         Kind::Rows => rows::run(session, first, group.length, parts),
         Kind::PooledPatches => pooled_patches(session, first, parts),
-        Kind::SharedInput => shared_input(session, first, group.length),
+        Kind::SharedInput if EVERY_OPERATOR => shared_input(session, first, group.length),
+        // Patches that are read where they lie are as good for each convolution on its own.
+        Kind::SharedInput => {
+            (first..first + group.length).try_for_each(|index| single(session, &session.model.step(index)?))
+        }
     }
+}
+
+/// Three regions of the arena, apart from each other. One function on microcontrollers, where it is much code.
+#[cfg_attr(target_os = "none", inline(never))]
+pub(super) fn regions(arena: &mut [u8], places: [Range<usize>; 3]) -> Option<[&mut [u8]; 3]> {
+    arena.get_disjoint_mut(places).ok()
 }
 
 /// A region to read and, apart from it, a region to write.
 fn read_and_write<'a>(arena: &'a mut [u8], read: &Tensor, write: &Tensor) -> Option<(&'a [u8], &'a mut [u8])> {
-    let [read, write] = arena.get_disjoint_mut([range(read), range(write)]).ok()?;
+    let [read, write, _] = regions(arena, [range(read), range(write), 0..0])?;
     Some((read, write))
 }
 
@@ -133,7 +143,7 @@ fn single(session: &mut Session<'_, '_>, step: &Step<'_>) -> Option<()> {
                 (Operator::AveragePool(parameters), DataType::Int32) if EVERY_OPERATOR => {
                     pool::average_logits(parameters, input, shape.width, write)
                 }
-                (Operator::AveragePool(parameters), _) if count == 1 => {
+                (Operator::AveragePool(parameters), _) if cfg!(feature = "threads") && count == 1 => {
                     // The channels of one pixel lie one after the other.
                     let cut = threads.cut(shape.channels as usize, || (pool::CHANNELS, work(step)));
                     let output = Out { stride: 1, ..out(&step.output, write) };
@@ -182,10 +192,10 @@ struct Pooled<'a> {
     backend: AnyBackend,
     /// The pool's index, operator, input and output shape.
     first: usize,
-    pool: Operator<'a>,
+    pool: &'a Operator<'a>,
     input: Pixels<'a>,
     shape: Shape,
-    conv: Conv<'a>,
+    conv: &'a Conv<'a>,
     layout: Layout,
     prepared: Option<&'a [i16]>,
     outputs: u32,
@@ -195,12 +205,12 @@ fn pooled_patches(session: &mut Session<'_, '_>, first: usize, parts: Option<Par
     let (head, tail) = (session.model.step(first)?, session.model.step(first + 1)?);
     let prepared = session.prepared_weights(&tail);
     let Session { backend, activations, scratch, workspace, threads, .. } = session;
-    let Operator::Conv(conv) = tail.operator else { return None };
+    let Operator::Conv(conv) = &tail.operator else { return None };
     let (read, write) = read_and_write(activations, &head.input, &tail.output)?;
     let job = Pooled {
         backend: *backend,
         first,
-        pool: head.operator,
+        pool: &head.operator,
         input: pixels(&head.input, read)?,
         shape: head.output.shape,
         conv,
@@ -224,7 +234,8 @@ impl Pooled<'_> {
         let Self { backend, first, pool, input, shape, conv, layout, prepared, outputs } = self;
         let (backend, Memory { scratch, workspace, .. }) = (*backend, memory);
         let channels = layout.depth;
-        let reads_in_place = backend.reads_in_place() && conv::reads_in_place(&conv.window, layout);
+        let lies_there = !EVERY_OPERATOR || conv::reads_in_place(&conv.window, layout);
+        let reads_in_place = backend.reads_in_place() && lies_there;
         if prepared.is_none() && !reads_in_place {
             let mut fill = |pixel: usize, patch: &mut [i8]| {
                 let (values, padding) = patch.split_at_mut_checked(channels)?;

@@ -91,7 +91,9 @@ impl<'m, 'a> Session<'m, 'a> {
 
     /// Runs all steps from the first.
     pub fn run(&mut self) -> Result<(), RunError> {
-        self.run_observed(&mut ())
+        self.next = 0;
+        while self.step()? {}
+        Ok(())
     }
 
     /// Runs all steps from the first, and shows them to `observer`.
@@ -108,29 +110,20 @@ impl<'m, 'a> Session<'m, 'a> {
 
     /// Runs the next step, and those linked to it; `false` where there was none left.
     pub fn step(&mut self) -> Result<bool, RunError> {
-        self.step_observed(&mut ())
+        Ok(!self.advance(None)?.is_empty())
     }
 
     /// Runs the next step, and those linked to it, and shows them to `observer`; `false` where there was none left.
     pub fn step_observed(&mut self, observer: &mut impl Observer) -> Result<bool, RunError> {
         let first = self.next;
-        if first >= self.model.step_count() {
-            return Ok(false);
-        }
-        if first == 0 {
-            self.next_prepared = 0;
-        }
+        let Some(group) = self.model.group(first) else { return Ok(false) };
         let failed = RunError::Step { step: first as u16 };
-        let group = self.model.group(first).ok_or(failed)?;
-        let steps = first..first + group.length;
-        for index in steps.clone() {
+        for index in first..first + group.length {
             observer.before(index, &self.model.step(index).ok_or(failed)?);
         }
         let takes_parts = observer.takes_parts();
         let mut part = |index: usize, pixels: Pixels<'_>| observer.part(index, pixels);
-        let parts: Option<execute::Parts<'_>> = if takes_parts { Some(&mut part) } else { None };
-        execute::group(self, first, group, parts).ok_or(failed)?;
-        self.next = steps.end;
+        let steps = self.advance(if takes_parts { Some(&mut part) } else { None })?;
         let mut flow = ControlFlow::Continue(());
         for index in steps {
             let step = self.model.step(index).ok_or(failed)?;
@@ -143,6 +136,18 @@ impl<'m, 'a> Session<'m, 'a> {
             ControlFlow::Continue(()) => Ok(true),
             ControlFlow::Break(()) => Err(RunError::Stopped),
         }
+    }
+
+    /// Runs the next step, and those linked to it, and tells which they were: none where there was none left.
+    fn advance(&mut self, parts: Option<execute::Parts<'_>>) -> Result<Range<usize>, RunError> {
+        let first = self.next;
+        if first == 0 {
+            self.next_prepared = 0;
+        }
+        let Some(group) = self.model.group(first) else { return Ok(0..0) };
+        execute::group(self, first, group, parts).ok_or(RunError::Step { step: first as u16 })?;
+        self.next = first + group.length;
+        Ok(first..self.next)
     }
 
     /// The values that rank the classes, after a run.

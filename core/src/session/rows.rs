@@ -6,7 +6,7 @@
 
 use core::ops::Range;
 
-use super::execute::{Parts, pixels};
+use super::execute::{Parts, pixels, regions};
 use super::{Session, range};
 use crate::EVERY_OPERATOR;
 use crate::arch::{AnyBackend, Rows};
@@ -50,12 +50,12 @@ struct Job<'a> {
     backend: AnyBackend,
     /// The first step and the last.
     steps: (usize, usize),
-    conv: Conv<'a>,
+    conv: &'a Conv<'a>,
     prepared: Option<&'a [i16]>,
     input: Pixels<'a>,
     /// Shape of the convolution's output, elements between its pixels, and how many rows of it have memory.
     between: (Shape, usize, u32),
-    pool: pool::Max,
+    pool: &'a pool::Max,
     pooled: Shape,
 }
 
@@ -64,9 +64,9 @@ pub(super) fn run(session: &mut Session<'_, '_>, first: usize, length: usize, pa
     let (head, tail) = (session.model.step(first)?, session.model.step(last)?);
     let prepared = session.prepared_weights(&head);
     let Session { model, backend, activations, scratch, workspace, threads, .. } = session;
-    let (Operator::Conv(conv), Operator::MaxPool(pool)) = (head.operator, tail.operator) else { return None };
+    let (Operator::Conv(conv), Operator::MaxPool(pool)) = (&head.operator, &tail.operator) else { return None };
     let places = [range(&head.input), range(&head.output), range(&tail.output)];
-    let [input, rows, pooled] = activations.get_disjoint_mut(places).ok()?;
+    let [input, rows, pooled] = regions(activations, places)?;
     let between = (head.output.shape, head.output.pixel_stride as usize, head.output.stored_rows());
     let job = Job {
         model,
@@ -135,7 +135,7 @@ impl Job<'_> {
                 }
                 let pixels = next as usize * pooled_width..(next as usize + 1) * pooled_width;
                 let out = out.get_mut((next - range.start) as usize * pooled_width * out_stride..)?;
-                pool::max_pixels(self.backend, &self.pool, made, self.pooled, pixels, out, out_stride)?;
+                pool::max_pixels(self.backend, self.pool, made, self.pooled, pixels, out, out_stride)?;
                 next += 1;
             }
             if ring.made >= ring.end {
@@ -147,7 +147,7 @@ impl Job<'_> {
             let band = Shape { height: count, ..shape };
             let place = rows.get_mut(ring.made.checked_rem(stored)? as usize * row..)?;
             let out = Rows { shape, first: ring.made, count, out: &mut *place, stride };
-            conv::run_rows(self.backend, &self.conv, self.prepared, self.input, out, (&mut *scratch, &mut *workspace))?;
+            conv::run_rows(self.backend, self.conv, self.prepared, self.input, out, (&mut *scratch, &mut *workspace))?;
             parts(first, Pixels::new(place, band, stride)?);
             for index in first + 1..last {
                 let mut output = PixelsMut::new(place, band, stride)?;

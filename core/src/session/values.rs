@@ -27,9 +27,13 @@ impl<'a> Values<'a> {
 
     /// All elements in NHWC order, widened to i32.
     pub fn iter(&self) -> impl Iterator<Item = i32> + use<'a> {
-        let data_type = self.tensor.data_type;
-        self.pixels().flat_map(move |pixel| {
-            pixel.chunks_exact(data_type.size() as usize).map(move |bytes| match (data_type, bytes) {
+        let Tensor { data_type, shape, pixel_stride, .. } = self.tensor;
+        let mut channel = 0;
+        self.bytes.chunks_exact(data_type.size() as usize).filter_map(move |bytes| {
+            // What lies between two pixels is passed over.
+            let is_inside = channel < shape.channels;
+            channel = if channel + 1 < pixel_stride { channel + 1 } else { 0 };
+            is_inside.then(|| match (data_type, bytes) {
                 (DataType::Int8, [value]) => i32::from(*value as i8),
                 (DataType::UInt16, [a, b]) => i32::from(u16::from_le_bytes([*a, *b])),
                 (DataType::Int32, [a, b, c, d]) => i32::from_le_bytes([*a, *b, *c, *d]),

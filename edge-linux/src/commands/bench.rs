@@ -132,7 +132,7 @@ fn threads(args: &Args) -> Result<usize> {
 
 fn bench_core(args: &Args, model: &Model<'static>, backend: AnyBackend) -> Result<Report> {
     let steps = model.steps().map(|step| StepReport {
-        name: step.name.to_owned(),
+        name: step.name().to_owned(),
         operator: step.operator_name(),
         macs: step.macs(),
         median_ms: 0.0,

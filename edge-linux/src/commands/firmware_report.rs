@@ -113,7 +113,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     let model = tin::load(&args.file, Checksum::Verify)?;
     let has_dsp = matches!(args.target, Target::Thumbv7em | Target::Thumbv8m);
     let step = |step: Step<'_>| StepReport {
-        name: step.name.to_owned(),
+        name: step.name().to_owned(),
         operator: step.operator_name(),
         macs: step.macs(),
         instructions: instructions(&step).filter(|_| has_dsp),

@@ -171,7 +171,7 @@ fn step_report(index: usize, step: &Step<'_>, group: Option<GroupReport>) -> Ste
     let layout = step.layout();
     StepReport {
         index,
-        name: step.name.to_owned(),
+        name: step.name().to_owned(),
         operator: step.operator_name(),
         group,
         input: tensor_report(&step.input),
@@ -201,7 +201,7 @@ fn tensor_report(tensor: &Tensor) -> TensorReport {
 }
 
 fn plot(model: &Model<'_>, buffers: &[Buffer]) -> String {
-    let names: Vec<&str> = model.steps().map(|step| step.name).collect();
+    let names: Vec<&str> = model.steps().map(|step| step.name()).collect();
     let mut spans: Vec<Span> = buffers
         .iter()
         .map(|buffer| Span {

@@ -81,7 +81,7 @@ fn test(model: &Model<'static>, seed: u32, backend: AnyBackend) -> Result<Report
         if expected != Some(found) && difference.is_none() {
             let expected = expected.map_or_else(|| "none".into(), |hash| format!("{hash:08x}"));
             difference =
-                Some(Difference { index, name: step.name.to_owned(), expected, found: format!("{found:08x}") });
+                Some(Difference { index, name: step.name().to_owned(), expected, found: format!("{found:08x}") });
         }
         ControlFlow::Continue(())
     }))?;

@@ -123,7 +123,7 @@ impl Worker for CoreWorker<'_> {
         let scores = self.run(
             pixels,
             &mut Hashes::new(|_, step, crc32| {
-                hashes.push(StepHash { name: step.name.to_owned(), crc32 });
+                hashes.push(StepHash { name: step.name().to_owned(), crc32 });
                 ControlFlow::Continue(())
             }),
         )?;

@@ -23,8 +23,7 @@ impl Line {
     }
 
     /// Adds text.
-    #[must_use]
-    pub fn text(mut self, text: &str) -> Self {
+    pub fn text(&mut self, text: &str) -> &mut Self {
         for byte in text.bytes() {
             self.push(byte);
         }
@@ -32,8 +31,7 @@ impl Line {
     }
 
     /// Adds eight hexadecimal digits.
-    #[must_use]
-    pub fn hex(mut self, value: u32) -> Self {
+    pub fn hex(&mut self, value: u32) -> &mut Self {
         for shift in (0..32).step_by(4).rev() {
             let digit = (value >> shift & 15) as u8;
             self.push(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
@@ -42,32 +40,26 @@ impl Line {
     }
 
     /// Adds a decimal number.
-    #[must_use]
-    pub fn number(mut self, value: i32) -> Self {
+    pub fn number(&mut self, value: i32) -> &mut Self {
         if value < 0 {
             self.push(b'-');
         }
-        let mut rest = value.unsigned_abs();
-        let mut digits = [0; 10];
-        let mut count = 0;
-        for digit in &mut digits {
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            count += 1;
-            if rest == 0 {
-                break;
+        let value = value.unsigned_abs();
+        let mut unit = 1_000_000_000;
+        while unit > 0 {
+            if unit == 1 || value >= unit {
+                self.push(b'0' + (value / unit % 10) as u8);
             }
-        }
-        for digit in digits.iter().take(count).rev() {
-            self.push(*digit);
+            unit /= 10;
         }
         self
     }
 
     /// Prints it with a line end, and leaves it empty.
-    pub fn print(mut self) {
+    pub fn print(&mut self) {
         self.push(b'\n');
         machine::print(self.bytes.get(..self.length).unwrap_or_default());
+        self.length = 0;
     }
 
     fn push(&mut self, byte: u8) {

@@ -19,10 +19,10 @@ struct Hashes {
 
 impl Observer for Hashes {
     fn after(&mut self, _: usize, _: &Step<'_>, output: Values<'_>) -> ControlFlow<()> {
-        self.line = core::mem::take(&mut self.line).text(" ").hex(output.crc32());
+        self.line.text(" ").hex(output.crc32());
         self.count += 1;
         if self.count.is_multiple_of(8) {
-            core::mem::take(&mut self.line).print();
+            self.line.print();
         }
         ControlFlow::Continue(())
     }

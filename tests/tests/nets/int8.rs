@@ -150,14 +150,14 @@ fn each_layer(graph: &Graph, model: &Model<'_>, picture: &[f32]) -> Vec<(String,
     let ids: Vec<ValueId> = (0..graph.values.len()).map(ValueId).collect();
     let values = FloatEngine::new(graph, &ids).expect("tract takes the graph").run(picture).expect("it runs");
     let layer = |step: Step<'_>| {
-        let node = graph.nodes.iter().find(|node| node.name == step.name)?;
+        let node = graph.nodes.iter().find(|node| node.name == step.name())?;
         let inputs: Vec<&[f32]> = node.inputs.iter().map(|input| values[input.0].as_slice()).collect();
         let output = interpreter::step_alone(model, &step, &inputs);
         let quant = step.output.quant;
         let real = |q: i32| f64::from(quant.scale) * f64::from(q - i32::from(quant.zero_point));
         let found: Vec<f64> = output.into_iter().map(real).collect();
         let float = &values[node.output.0];
-        (found.len() == float.len()).then(|| (step.name.to_owned(), decibels(float, &found)))
+        (found.len() == float.len()).then(|| (step.name().to_owned(), decibels(float, &found)))
     };
     model.steps().filter(|step| step.input.data_type == DataType::Int8).filter_map(layer).collect()
 }

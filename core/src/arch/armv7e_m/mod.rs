@@ -29,6 +29,8 @@ macro_rules! architecture {
     };
 }
 
+#[cfg(all(feature = "small-copies", any(arm_dsp_only, test)))]
+mod copies;
 mod pixels;
 mod store;
 mod sums;
@@ -46,11 +48,12 @@ use store::{Store, store, store_clamped};
 use sums::{Products, dot4, sum, widen_two};
 
 use super::{Backend, Gemm, PoolWindow};
+use crate::EVERY_OPERATOR;
 #[cfg(feature = "winograd")]
 use crate::arch::Rows;
 #[cfg(feature = "winograd")]
 use crate::kernels::{Pixels, conv::Conv};
-use crate::quant::{Output, Requantize};
+use crate::quant::{COMMON_SHIFTS, Output, Requantize};
 
 /// The backend for SXTB16 and SMLAD.
 #[derive(Clone, Copy, Debug)]
@@ -70,10 +73,6 @@ type Widened = [MaybeUninit<[u32; 2 * PIXELS]>; DEPTH / 4];
 
 /// A tile's sums, `[channel][pixel]`.
 type Sums = [MaybeUninit<[i32; PIXELS]>; CHANNELS];
-
-/// Shifts that [`store`] can do: the high half of the product is enough from 33 on, and up to 54 the zero point fits
-/// next to it.
-const SHIFTS: core::ops::RangeInclusive<i32> = 33..=54;
 
 impl Dsp {
     /// The backend: this module is compiled where the target has its instructions.
@@ -96,7 +95,7 @@ impl Backend for Dsp {
     fn gemm(self, gemm: &Gemm<'_>, out: &mut [i8]) -> Option<()> {
         gemm.check(1, out.len())?;
         let channels = gemm.outputs.next_multiple_of(4);
-        let by_assembly = gemm.table.shift.get(..channels)?.iter().all(|shift| SHIFTS.contains(shift));
+        let by_assembly = gemm.table.shift.get(..channels)?.iter().all(|shift| COMMON_SHIFTS.contains(shift));
         let (mut widened, mut sums) = ([MaybeUninit::uninit(); DEPTH / 4], [MaybeUninit::uninit(); CHANNELS]);
         let mut first = 0;
         while first < gemm.pixels {
@@ -224,9 +223,12 @@ impl Tile<'_> {
     ) -> Option<()> {
         let Gemm { table, output: Output { zero_point, min, max }, output_stride, .. } = self.gemm;
         if !self.by_assembly {
-            return self.store_portable(sums, (first, outputs), out);
+            // No model that such a build takes has other shifts.
+            return if EVERY_OPERATOR { self.store_portable(sums, (first, outputs), out) } else { None };
         }
-        let store = if (*min, *max) == (i8::MIN, i8::MAX) { store } else { store_clamped };
+        // One function does for both, but a little slower.
+        let is_full = EVERY_OPERATOR && (*min, *max) == (i8::MIN, i8::MAX);
+        let store = if is_full { store } else { store_clamped };
         // A tile that lacks pixels has no place for every value.
         let mut whole = [MaybeUninit::<i8>::uninit(); PIXELS * CHANNELS];
         let is_whole = self.pixels == PIXELS;

@@ -9,12 +9,12 @@ use core::mem::MaybeUninit;
 
 use super::winograd_sums::products;
 use super::winograd_transforms::{transform_back, transform_tile};
-use super::{PIXELS, SHIFTS, Tile};
+use super::{PIXELS, Tile};
 use crate::arch::{Gemm, Rows};
 use crate::kernels::Pixels;
 use crate::kernels::conv::{Conv, Layout};
 use crate::kernels::winograd::{self, POSITIONS, TILES};
-use crate::quant::Requantize;
+use crate::quant::{COMMON_SHIFTS, Requantize};
 
 /// Output channels that are stored together.
 const CHANNELS: usize = 16;
@@ -86,7 +86,7 @@ impl Block {
 /// Requantises and stores `outputs` channels of four tiles, as the direct kernel stores those of four pixels. `out` has a
 /// place for each of them.
 fn store_tiles(sums: &Sums, gemm: &Gemm<'_>, outputs: usize, out: &mut [i8]) -> Option<()> {
-    let by_assembly = gemm.table.shift.iter().all(|shift| SHIFTS.contains(shift));
+    let by_assembly = gemm.table.shift.iter().all(|shift| COMMON_SHIFTS.contains(shift));
     Tile { gemm, patches: &[], pixels: PIXELS, by_assembly }.store(sums, (0, outputs), out)
 }
 

@@ -79,14 +79,14 @@ fn run() -> Outcome {
         frame: FRAME.take().ok_or("taken")?,
         scratch: SCRATCH.take().ok_or("taken")?,
     };
-    let mut demo =
-        Demo::new(&model, buffers, Board { camera: Drawn(0), led: Dark, clock: Still }).map_err(|_| "no demo")?;
+    let mut demo = Demo::new(&model, buffers, Board { camera: Drawn(0), led: Dark, clock: Still });
+    let demo = demo.as_mut().map_err(|_| "no demo")?;
     let mut named = 0;
     while named < PICTURES {
         let Ok(Progress::Named(report)) = demo.step() else { continue };
         let mut line = Line::new();
         for guess in &report.best {
-            line = line.number(i32::from(guess.class)).text(" ").number(i32::from(guess.probability)).text("  ");
+            line.number(i32::from(guess.class)).text(" ").number(i32::from(guess.probability)).text("  ");
         }
         line.print();
         named += 1;

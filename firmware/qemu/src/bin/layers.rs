@@ -46,7 +46,8 @@ fn run() -> Outcome {
         let ways = DIRECT.iter().map(|layer| (*layer, "")).chain(WINOGRAD.iter().map(|layer| (*layer, "-winograd")));
         for ((kernel, side, inputs, outputs), way) in ways {
             let macs = kernel * kernel * side * side * inputs * outputs;
-            let name = Line::new().number(kernel as i32).text("x").number(kernel as i32).text(way).text(" ");
+            let mut name = Line::new();
+            name.number(kernel as i32).text("x").number(kernel as i32).text(way).text(" ");
             let shape = name.number(side as i32).text("x").number(side as i32).text("x").number(inputs as i32);
             shape.text("->").number(outputs as i32).text(" ").number(macs as i32).print();
         }

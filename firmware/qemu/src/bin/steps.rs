@@ -23,8 +23,8 @@ fn run() -> Outcome {
         for (first, group) in model.groups() {
             let Some(step) = model.step(first) else { continue };
             let products = model.steps().skip(first).take(group.length).map(|step| macs(&step)).sum::<u64>();
-            let line = Line::new().text(step.operator_name()).text(" ").text(step.name);
-            line.text(" ").number(products as i32).print();
+            let mut line = Line::new();
+            line.text(step.operator_name()).text(" ").text(step.name()).text(" ").number(products as i32).print();
         }
         return Ok(());
     };
