@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -113,9 +114,10 @@ def load(source: Path, size: int) -> Pictures:
         except (UnidentifiedImageError, OSError) as error:
             raise DataError(f"{source}: {name} can't be decoded ({error}); remove it") from error
     cache.parent.mkdir(parents=True, exist_ok=True)
-    partial = cache.with_suffix(".partial.npy")
-    np.save(partial, pixels)
-    partial.replace(cache)
+    # A name of its own: another training may be decoding the same pictures.
+    with tempfile.NamedTemporaryFile(dir=cache.parent, suffix=".partial", delete=False) as partial:
+        np.save(partial, pixels)
+    Path(partial.name).replace(cache)
     return Pictures(torch.from_numpy(pixels), targets, labels)
 
 

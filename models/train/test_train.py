@@ -2,8 +2,10 @@
 
 import os
 import tempfile
+import threading
 import unittest
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
@@ -220,6 +222,19 @@ class Pictures(Folder):
         self.assertEqual(torch.bincount(held_out.targets).tolist(), [2, 2, 2])
         everything = torch.cat([training.pixels, held_out.pixels]).flatten().sort().values
         self.assertEqual(everything.tolist(), list(range(60)))
+
+    def test_two_can_decode_the_same_pictures_at_once(self) -> None:
+        synthetic(self.folder / "pictures", 6)
+        both_wrote, save = threading.Barrier(2, timeout=60), np.save
+
+        def save_and_wait(*arguments) -> None:
+            save(*arguments)
+            both_wrote.wait()
+
+        with mock.patch.object(np, "save", save_and_wait), ThreadPoolExecutor(2) as pool:
+            first, second = pool.map(lambda _: data.load(self.folder / "pictures", 32), range(2))
+        self.assertTrue(torch.equal(first.pixels, second.pixels))
+        self.assertEqual(len(list((self.folder / "cache" / "tinception").iterdir())), 1)
 
     def test_bad_sources_are_named(self) -> None:
         (self.folder / "empty").mkdir()
