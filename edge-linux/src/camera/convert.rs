@@ -52,26 +52,39 @@ pub(crate) fn to_rgb(frame: &Frame, rgb: &mut RgbFrame) -> Result<(), BadFrame> 
     Ok(())
 }
 
+/// Pixels that are converted at a time: the arithmetic of so many becomes vector instructions, that of one does not.
+const BLOCK: usize = 32;
+
 /// A packed row: luma, blue difference, luma, red difference.
 fn yuyv_row(row: &[u8], line: &mut [u8]) {
-    for (pixels, &[first, blue, second, red]) in line.as_chunks_mut::<6>().0.iter_mut().zip(row.as_chunks().0) {
-        let [r, g, b] = yuv_to_rgb([first, blue, red]);
-        let [s, h, c] = yuv_to_rgb([second, blue, red]);
-        *pixels = [r, g, b, s, h, c];
-    }
+    let words = row.as_chunks().0.iter();
+    pairs_to_rgb(words.map(|&[first, blue, second, red]| ([first, second], [blue, red])), line);
 }
 
 /// A row of luma with a pair of differences, blue and red, for each two of its pixels.
-fn yuv_row(luma: &[u8], mut differences: impl Iterator<Item = [u8; 2]>, line: &mut [u8]) {
+fn yuv_row(luma: &[u8], differences: impl Iterator<Item = [u8; 2]>, line: &mut [u8]) {
     let (pairs, last) = luma.as_chunks();
-    let (pixels, last_pixel) = line.as_chunks_mut::<6>();
-    for ((pixels, &[first, second]), [blue, red]) in pixels.iter_mut().zip(pairs).zip(&mut differences) {
-        let [r, g, b] = yuv_to_rgb([first, blue, red]);
-        let [s, h, c] = yuv_to_rgb([second, blue, red]);
-        *pixels = [r, g, b, s, h, c];
-    }
-    if let ([luma], Some([blue, red])) = (last, differences.next()) {
-        last_pixel.copy_from_slice(&yuv_to_rgb([*luma, blue, red]));
+    let last = last.iter().map(|&luma| [luma; 2]);
+    pairs_to_rgb(pairs.iter().copied().chain(last).zip(differences), line);
+}
+
+/// Two pixels' luma with the differences that they share, blue and red, for as many pixels as `line` has room for.
+fn pairs_to_rgb(mut pairs: impl Iterator<Item = ([u8; 2], [u8; 2])>, line: &mut [u8]) {
+    for pixels in line.as_chunks_mut::<3>().0.chunks_mut(BLOCK) {
+        let (mut lumas, mut blues, mut reds) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);
+        for (at, ([first, second], [blue, red])) in (0..BLOCK / 2).zip(&mut pairs) {
+            (lumas[2 * at], lumas[2 * at + 1]) = (first, second);
+            (blues[2 * at], blues[2 * at + 1]) = (blue, blue);
+            (reds[2 * at], reds[2 * at + 1]) = (red, red);
+        }
+        // A plane for each colour: pixels as they lie in memory would keep the arithmetic from becoming vectors.
+        let mut planes = [[0; BLOCK]; 3];
+        for at in 0..BLOCK {
+            [planes[0][at], planes[1][at], planes[2][at]] = yuv_to_rgb([lumas[at], blues[at], reds[at]]);
+        }
+        for (at, pixel) in pixels.iter_mut().enumerate() {
+            *pixel = [planes[0][at], planes[1][at], planes[2][at]];
+        }
     }
 }
 
