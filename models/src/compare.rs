@@ -103,10 +103,10 @@ impl<'m> Comparison<'m> {
         let (mut layers, mut ids): (Vec<Layer>, Vec<ValueId>) = (Vec::new(), Vec::new());
         for (index, step) in model.steps().enumerate() {
             let shape = step.output.shape;
-            let same = |node: &&crate::graph::Node| node.name == step.name && graph.shape(node.output) == shape;
+            let same = |node: &&crate::graph::Node| node.name == step.name() && graph.shape(node.output) == shape;
             if let Some(node) = graph.nodes.iter().find(same) {
                 ids.push(node.output);
-                let (name, operator) = (step.name.to_owned(), step.operator_name());
+                let (name, operator) = (step.name().to_owned(), step.operator_name());
                 layers.push(Layer { step: index, name, operator, signal: 0.0, noise: 0.0, saturated: 0, elements: 0 });
             }
         }

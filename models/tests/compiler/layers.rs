@@ -25,7 +25,7 @@ struct Capture<'a> {
 
 impl Capture<'_> {
     fn look(&mut self, step: &Step<'_>, output: Values<'_>) {
-        if step.name == self.name {
+        if step.name() == self.name {
             let quant = output.tensor().quant;
             self.scale = quant.scale.into();
             self.values = output.iter().map(|q| self.scale * f64::from(q - i32::from(quant.zero_point))).collect();

@@ -140,7 +140,7 @@ pub(crate) fn hashes(program: &Program, plan: &Plan, seed: u64) -> Vec<(String, 
     fill_input(1, model.input().map(|input| input.shape).unwrap_or_default(), session.input_mut());
     let mut hashes = Vec::new();
     let mut observer = Hashes::new(|_, step, crc| {
-        hashes.push((step.name.to_owned(), crc));
+        hashes.push((step.name().to_owned(), crc));
         ControlFlow::Continue(())
     });
     session.run_observed(&mut observer).expect("a valid file runs");
