@@ -1,12 +1,16 @@
 //! Memory at the alignment that a model file needs.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
+
+use tinception_core::format::ALIGNMENT;
 
 /// Bytes that start at a multiple of 16: a `.tin` file read into memory, or an arena.
-#[derive(Clone, Debug)]
+///
+/// They lie somewhere inside a buffer, since no integer has this alignment everywhere: `u128` has 8 bytes on 32-bit ARM.
+#[derive(Debug)]
 pub struct Aligned {
-    blocks: Vec<u128>,
-    length: usize,
+    buffer: Vec<u8>,
+    place: Range<usize>,
 }
 
 impl Aligned {
@@ -21,14 +25,15 @@ impl Aligned {
     /// `length` zeros.
     #[must_use]
     pub fn zeroed(length: usize) -> Self {
-        Self { blocks: vec![0; length.div_ceil(size_of::<u128>())], length }
+        let buffer = vec![0; length + ALIGNMENT - 1];
+        let start = (buffer.as_ptr() as usize).wrapping_neg() % ALIGNMENT;
+        Self { buffer, place: start..start + length }
     }
 
     /// The bytes for the rest of the program's life.
     #[must_use]
     pub fn leak(self) -> &'static mut [u8] {
-        let length = self.length;
-        &mut bytemuck::cast_slice_mut(self.blocks.leak())[..length]
+        &mut self.buffer.leak()[self.place]
     }
 }
 
@@ -36,13 +41,13 @@ impl Deref for Aligned {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.blocks)[..self.length]
+        &self.buffer[self.place.clone()]
     }
 }
 
 impl DerefMut for Aligned {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.blocks)[..self.length]
+        &mut self.buffer[self.place.clone()]
     }
 }
 

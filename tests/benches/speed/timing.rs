@@ -34,7 +34,7 @@ impl Observer for StopBehind {
 pub(crate) fn time_file(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, file: &[u8], end: Option<&str>) {
     let file = Aligned::new(file);
     let model = Model::new(&file).expect("a valid model");
-    let ends = |step: &Step<'_>| end.is_some_and(|end| step.name == end);
+    let ends = |step: &Step<'_>| end.is_some_and(|end| step.name() == end);
     let count = model.steps().position(|step| ends(&step)).unwrap_or(model.step_count());
     group.throughput(Throughput::Elements(model.steps().take(count).map(|step| step.macs()).sum()));
     for backend in available() {
