@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-const MODELS: [&str; 1] = ["nano"];
+const MODELS: [&str; 2] = ["googlenet-64", "nano"];
 const PHOTOS: [&str; 3] = ["cat.jpg", "coffee.jpg", "rocket.jpg"];
 
 /// Runs the program in an empty folder, where it can find no file by chance.
@@ -77,7 +77,7 @@ fn a_wrong_name_lists_the_right_ones() {
     let output = tinception(&["classify", photo.to_str().expect("UTF-8"), "--model", "alexnet"]);
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{error}");
-    for word in ["alexnet", "no such file", "nano"] {
+    for word in ["alexnet", "no such file", "googlenet-64, nano"] {
         assert!(error.contains(word), "'{word}' is missing in: {error}");
     }
 }

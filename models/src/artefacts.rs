@@ -18,13 +18,22 @@ pub struct Artefact {
 }
 
 /// The models on board; the first is what the program uses if none is named.
-pub const MODELS: &[Artefact] = &[Artefact {
-    name: "nano",
-    about: "the reduced Inception for microcontrollers, 32x32, the ten classes of CIFAR-10",
-    bytes: include_model!("../artefacts/nano.tin"),
-    top1: ("87.06", "5,000 test pictures of CIFAR-10"),
-    licence: "MIT or Apache-2.0",
-}];
+pub const MODELS: &[Artefact] = &[
+    Artefact {
+        name: "googlenet-64",
+        about: "GoogLeNet with its nine modules, 64x64, the ten classes of CIFAR-10",
+        bytes: include_model!("../artefacts/googlenet-64.tin"),
+        top1: ("88.18", "5,000 test pictures of CIFAR-10"),
+        licence: "MIT or Apache-2.0",
+    },
+    Artefact {
+        name: "nano",
+        about: "the reduced Inception for microcontrollers, 32x32, the ten classes of CIFAR-10",
+        bytes: include_model!("../artefacts/nano.tin"),
+        top1: ("87.06", "5,000 test pictures of CIFAR-10"),
+        licence: "MIT or Apache-2.0",
+    },
+];
 
 /// The model that is used if none is named.
 pub const DEFAULT: &str = MODELS[0].name;
