@@ -9,7 +9,7 @@ use crate::mqtt::{Broker, Mqtt, Topic};
 /// Where labels are published.
 #[derive(clap::Args, Debug)]
 pub(crate) struct MqttArgs {
-    /// Publish labels at an MQTT broker: mqtt://[USER[:PASSWORD]@]HOST[:PORT]. Home Assistant finds the sensor by itself
+    /// Publish labels at an MQTT broker: mqtt://HOST, or mqtt://USER:PASSWORD@HOST:PORT. Home Assistant finds the sensor by itself
     #[arg(long, value_name = "BROKER")]
     mqtt: Option<Broker>,
     /// Topic below which they are published (state, availability); each camera needs one of its own
