@@ -50,9 +50,11 @@ mod tests {
         let ends = [0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC1, 0xC2, 0xDF, 0xE0, 0xE1, 0xEC, 0xED];
         let more = [0xEE, 0xEF, 0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xFF];
         let bytes = || ends.iter().chain(&more).copied();
+        let pairs = || bytes().flat_map(|a| bytes().map(move |b| (a, b)));
+        let step = if cfg!(miri) { 7 } else { 1 };
         let mut valid = 0;
-        for (a, b) in bytes().flat_map(|a| bytes().map(move |b| (a, b))) {
-            for (c, d) in bytes().flat_map(|c| bytes().map(move |d| (c, d))) {
+        for (a, b) in pairs().step_by(step) {
+            for (c, d) in pairs().step_by(step * step) {
                 for length in 0..=5 {
                     let text = &[a, b, c, d, 0x41][..length];
                     assert_eq!(is_utf8(text), core::str::from_utf8(text).is_ok(), "{text:x?}");
@@ -60,6 +62,6 @@ mod tests {
                 }
             }
         }
-        assert!(valid > 1000);
+        assert!(valid > 1000 / step);
     }
 }
