@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageOps
 
-SIZE = (640, 480)
+SIZE = (1280, 720)
 
 # The program's name of a format, and V4L2's code of it.
 CODES = {"rgb24": "RGB3", "yuyv": "YUYV", "nv12": "NV12", "grey": "GREY"}
@@ -16,7 +16,7 @@ BITS = 20
 
 
 def shown(path):
-    """A picture as the camera sees it: as much of it as fits, 640 x 480 pixels."""
+    """A picture as the camera sees it: as much of it as fits, 1280 x 720 pixels."""
     with Image.open(path) as picture:
         return ImageOps.fit(picture.convert("RGB"), SIZE)
 

@@ -2,7 +2,7 @@
 //! camera made of each.
 //!
 //! `camera-rig-feeder FORMAT PICTURE... -- PROGRAM ARGUMENT...`: FORMAT is V4L2's code of four characters, each picture a file
-//! of 640 x 480 pixels in that format. The program is `tinception camera ... --json --serve 127.0.0.1:8080`. On stdout comes a
+//! of 1280 x 720 pixels in that format. The program is `tinception camera ... --json --serve 127.0.0.1:8080`. On stdout comes a
 //! JSON object a line for each picture and one for the program's last line; the exit code is 2 where something is missing.
 
 mod page;

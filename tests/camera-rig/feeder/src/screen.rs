@@ -7,14 +7,13 @@ use moq_v4l::buffer::Type;
 use moq_v4l::control::{Control, Value};
 use moq_v4l::io::mmap::Stream;
 use moq_v4l::io::traits::{OutputStream, Stream as _};
-use moq_v4l::sys::{v4l2_bt_timings, v4l2_dv_timings, v4l2_dv_timings__bindgen_ty_1, v4l2_fract};
-use moq_v4l::v4l2::{self, vidioc};
 use moq_v4l::video::Output;
 use moq_v4l::{Device, Format, FourCC};
 
 const CAMERA: &str = "/dev/video0";
 const SOCKET: &str = "/dev/video1";
-const SIZE: (u32, u32) = (640, 480);
+/// What the driver starts with on both sides.
+const SIZE: (u32, u32) = (1280, 720);
 
 /// One is up: the driver keeps the last one. One has been up, and is there to be given back. One is filled.
 const BUFFERS: u32 = 3;
@@ -38,9 +37,7 @@ impl Screen {
         let control = |id, value| camera.set_control(Control { id, value }).map_err(|error| named("a control", error));
         control(LOOP_VIDEO, Value::Boolean(true))?;
         control(TEXT.0, Value::Integer(TEXT.1))?;
-        set_timings(&camera)?;
         let socket = Device::with_path(SOCKET).map_err(|error| named(SOCKET, error))?;
-        set_timings(&socket)?;
         let asked = Format::new(SIZE.0, SIZE.1, FourCC::new(format));
         let given = Output::set_format(&socket, &asked).map_err(|error| named("the format", error))?;
         if given.fourcc != asked.fourcc || (given.width, given.height) != SIZE {
@@ -82,38 +79,4 @@ impl Screen {
 /// An error that says what the driver didn't take.
 fn named(what: &str, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {error}"))
-}
-
-/// 640 x 480 at 59.94 Hz, as CEA-861 has it: the driver takes only standard timings.
-fn set_timings(device: &Device) -> io::Result<()> {
-    let bt = v4l2_bt_timings {
-        width: SIZE.0,
-        height: SIZE.1,
-        interlaced: 0,
-        polarities: 0,
-        pixelclock: 25_175_000,
-        hfrontporch: 16,
-        hsync: 96,
-        hbackporch: 48,
-        vfrontporch: 10,
-        vsync: 2,
-        vbackporch: 33,
-        il_vfrontporch: 0,
-        il_vsync: 0,
-        il_vbackporch: 0,
-        standards: 0,
-        flags: 0,
-        picture_aspect: v4l2_fract { numerator: 0, denominator: 0 },
-        cea861_vic: 0,
-        hdmi_vic: 0,
-        reserved: [0; 46],
-    };
-    // Type 0: V4L2_DV_BT_656_1120.
-    let mut timings = v4l2_dv_timings { type_: 0, __bindgen_anon_1: v4l2_dv_timings__bindgen_ty_1 { bt } };
-    let pointer = (&raw mut timings).cast();
-    // SAFETY: the kernel reads and writes the one structure that VIDIOC_S_DV_TIMINGS is defined for, whose size is part of
-    // the request; it lives until the call is over, and the device keeps the descriptor open.
-    #[allow(unsafe_code)]
-    unsafe { v4l2::ioctl(device.handle().fd(), vidioc::VIDIOC_S_DV_TIMINGS, pointer) }
-        .map_err(|error| named("the timings", error))
 }
