@@ -3,7 +3,6 @@
 //! Everything random comes from [`rng`], whose numbers are the same on every machine, so a seed is all that a failing
 //! test needs to print.
 
-pub mod aligned;
 pub mod backends;
 pub mod builder;
 pub mod cases;
@@ -18,6 +17,8 @@ pub mod linked;
 pub mod mutate;
 pub mod single_operator;
 pub mod tables;
+
+pub use tinception_models::aligned;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
