@@ -14,6 +14,15 @@ pub struct QuantParams {
     pub zero_point: i8,
 }
 
+impl QuantParams {
+    /// Whether a larger real value than that of `q` may have been cut off: `q` is an end of int8's range. The zero point is
+    /// none; behind a ReLU it is -128, and stands for a zero that nothing was cut off from.
+    #[must_use]
+    pub const fn is_saturated(self, q: i32) -> bool {
+        (q == i8::MIN as i32 || q == i8::MAX as i32) && q != self.zero_point as i32
+    }
+}
+
 /// Largest multiplier of a [`Requantize`], exclusive: 2^31.
 pub const MULTIPLIER_LIMIT: i64 = 1 << 31;
 
@@ -104,6 +113,20 @@ pub const fn clamp_to_i32(value: i64) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_ends_of_the_range_are_saturated_unless_they_are_zero() {
+        for (q, zero_point, saturated) in [
+            (127, 0, true),
+            (-128, 0, true),
+            (-128, -128, false),
+            (127, -128, true),
+            (126, 0, false),
+            (127, 127, false),
+        ] {
+            assert_eq!(QuantParams { scale: 1.0, zero_point }.is_saturated(q), saturated, "{q} {zero_point}");
+        }
+    }
 
     #[test]
     fn rounds_half_up_once() {

@@ -191,8 +191,7 @@ impl Layer {
             let error = x - scale * f64::from(q - zero_point);
             self.signal += x * x;
             self.noise += error * error;
-            let at_end = q == i32::from(i8::MAX) || q == i32::from(i8::MIN);
-            self.saturated += u64::from(is_int8 && at_end && q != zero_point);
+            self.saturated += u64::from(is_int8 && quant.is_saturated(q));
         }
         self.elements += float.len() as u64;
     }
