@@ -156,8 +156,9 @@ fn verify_step(model: &Model<'_>, record: &record::Step, step: &Step<'_>) -> Res
             require(EVERY_OPERATOR || int8 || dense::is_plain(conv, &layout, output.shape), StepProblem::LeftOut)?;
             let shifts_are_common = || conv.table.shift.iter().all(|shift| COMMON_SHIFTS.contains(shift));
             require(EVERY_OPERATOR || !int8 || shifts_are_common(), StepProblem::LeftOut)?;
-            require(!int8 || conv::is_run(conv, &layout, output.shape, model.scratch_size()), StepProblem::LeftOut)?;
-            conv_data(conv, &layout, output.shape.channels as usize)
+            // The data first: their sizes bound those of the rows.
+            conv_data(conv, &layout, output.shape.channels as usize)?;
+            require(!int8 || conv::is_run(conv, &layout, output.shape, model.scratch_size()), StepProblem::LeftOut)
         }
         Operator::MaxPool(pool) => {
             windowed(&pool.window)?;
