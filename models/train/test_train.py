@@ -11,6 +11,7 @@ from unittest import mock
 
 import numpy as np
 import onnx
+import onnxruntime
 import torch
 from PIL import Image
 from torch import nn
@@ -53,6 +54,40 @@ def randomise(network: nn.Module) -> None:
                 values.data.normal_(std=0.2)
             for values in (module.running_var, module.weight):
                 values.data.uniform_(0.5, 2.0)
+
+
+def caffe_googlenet(path: Path, alpha: float) -> None:
+    """Writes a network as Caffe's GoogLeNet is: pixels unscaled, biases, response normalisation, 3 classes.
+
+    Its first convolution sees one pixel at a time, so that it doesn't matter which colour the padding is.
+    """
+    torch.manual_seed(4)
+    network = NETS["googlenet"].build(3, False)
+    randomise(network)
+    weight = network.conv1.conv.weight.data
+    weight.copy_(functional.pad(weight[:, :, 3:4, 3:4] / 64, (3, 3, 3, 3)))
+    export.to_onnx(network.eval(), checkpoint.Spec("googlenet", 48, LABELS), path)
+    model = onnx.load(path)
+    nodes = list(model.graph.node)
+    first = next(index for index, node in enumerate(nodes) if node.op_type == "Conv")
+    nodes[first].input[0] = "pixels"
+    del nodes[:first]
+    convolutions = [node for node in nodes if node.op_type == "Conv"]
+    pool = next(node for node in nodes if node.op_type == "MaxPool")
+    last = next(node for node in nodes if node.input[0] == convolutions[2].output[0])
+    for number, node in enumerate((pool, last)):
+        output = f"normalised {number}"
+        for reader in nodes:
+            reader.input[:] = [output if name == node.output[0] else name for name in reader.input]
+        fields = {"size": 5, "alpha": alpha, "beta": 0.75, "bias": 1.0}
+        nodes.insert(nodes.index(node) + 1, onnx.helper.make_node("LRN", [node.output[0]], [output], **fields))
+    nodes.append(onnx.helper.make_node("Identity", [convolutions[1].output[0]], ["after conv2"]))
+    inner = onnx.helper.make_tensor_value_info("after conv2", onnx.TensorProto.FLOAT, [1, 64, 12, 12])
+    model.graph.output.append(inner)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
 
 
 class Folder(unittest.TestCase):
@@ -106,6 +141,34 @@ class Training(Folder):
         other = NETS["book"].build(3, False)
         with self.assertRaisesRegex(data.DataError, "nano.onnx: convolution 1 is not the"):
             start_from(other, path, pictures)
+
+    def test_a_start_from_caffes_googlenet(self) -> None:
+        pixels = torch.randint(0, 256, (6, 48, 48, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
+        pictures = data.Pictures(pixels, torch.arange(6) % 3, LABELS)
+        # What Caffe's network sees: blue, green, red, less their means.
+        seen = (pixels.flip(3) - torch.tensor([104.0, 117.0, 123.0])).permute(0, 3, 1, 2).numpy()
+        for alpha in (1e-12, 0.05):
+            with self.subTest(alpha=alpha):
+                path = self.folder / f"caffe-{alpha}.onnx"
+                caffe_googlenet(path, alpha)
+                network = NETS["googlenet"].build(3, True)
+                start_from(network, path, pictures)
+                inner = []
+                network.conv2.bn.register_forward_hook(lambda _, __, y: inner.append(y.clone()))
+                logits = network.eval()(data.normalise(pixels))[0].detach().numpy()
+                session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+                theirs = [session.run(["logits", "after conv2"], {"pixels": picture[None]}) for picture in seen]
+                if alpha < 0.05:
+                    expected = np.concatenate([answer[0] for answer in theirs])
+                    self.assertLess(np.abs(logits - expected).max() / np.abs(expected).max(), 1e-3)
+                # Response normalisation changes the values, not their means and deviations over the pictures.
+                ours, features = inner[0].detach().numpy(), np.concatenate([answer[1] for answer in theirs])
+                for statistic in (np.mean, np.std):
+                    expected = statistic(features, (0, 2, 3))
+                    difference = np.abs(statistic(ours, (0, 2, 3)) - expected).max()
+                    self.assertLess(difference / np.abs(expected).max(), 1e-2)
+        with self.assertRaisesRegex(data.DataError, "only --net googlenet"):
+            start_from(NETS["nano"].build(3, False), path, pictures)
 
     def test_a_teacher_is_followed(self) -> None:
         synthetic(self.folder / "pictures", 60)

@@ -49,7 +49,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--teacher", type=Path, help="checkpoint of a trained network to distil from")
     parser.add_argument("--teacher-weight", type=float, default=0.7, help="share of the teacher's loss")
     parser.add_argument("--temperature", type=float, default=4.0, help="temperature of the distillation")
-    parser.add_argument("--start", type=Path, help="exported network (ONNX) to start from; default: random weights")
+    parser.add_argument("--start", type=Path, help="exported network, or Caffe's GoogLeNet, to start from (ONNX)")
     parser.add_argument("--resume", action="store_true", help="go on from last.pt in --out")
     parser.add_argument("--bf16", action="store_true", help="multiply in bfloat16 (faster with AVX-512 BF16 and CUDA)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
