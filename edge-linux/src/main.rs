@@ -24,6 +24,7 @@ mod picture;
 mod plot;
 mod preprocess;
 mod ranking;
+mod resize;
 #[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "camera")]

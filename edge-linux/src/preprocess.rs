@@ -5,12 +5,13 @@ use std::path::Path;
 use anyhow::{Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use tinception_core::error::ImageError;
-use tinception_core::image::{ColourOrder, Geometry, PixelFormat, Resize, Size, resample};
+use tinception_core::image::{ColourOrder, Picture, Resize, Size};
 use tinception_core::shape::Shape;
 use tinception_models::preprocess::{self, Preprocessing};
 
 use crate::output::file_error;
 use crate::picture::RgbPicture;
+use crate::resize::Resizer;
 
 /// How pictures become the input of an .onnx network. A preset, single fields, or a preset with some fields changed.
 #[derive(Args, Clone, Debug, Default)]
@@ -159,13 +160,19 @@ impl Preprocessor {
 
     /// The pixels that the network sees: NHWC, RGB or luma, `size.height * size.width` of them.
     pub(crate) fn pixels(&self, picture: &RgbPicture) -> Result<Vec<u8>, ImageError> {
-        let picture = picture.view()?;
-        let geometry = Geometry::plan(self.settings.resize, picture.size(), self.size)?;
-        let channels = self.settings.order.channels();
-        let mut scratch = vec![0; geometry.scratch_len(PixelFormat::Rgb888, channels)];
-        let mut pixels = vec![0; geometry.output_len(channels)];
-        resample(&picture, &geometry, channels, &mut scratch, &mut pixels)?;
+        let mut pixels = Vec::new();
+        self.resize(&picture.view()?, &mut Resizer::default(), &mut pixels)?;
         Ok(pixels)
+    }
+
+    /// Writes the pixels that the network sees of `picture` to `pixels`.
+    pub(crate) fn resize(
+        &self,
+        picture: &Picture<'_>,
+        resizer: &mut Resizer,
+        pixels: &mut Vec<u8>,
+    ) -> Result<(), ImageError> {
+        resizer.resize(picture, self.settings.resize, self.size, self.settings.order.channels(), pixels)
     }
 
     /// Reads a picture file and brings it to the network's size.

@@ -105,6 +105,17 @@ impl Geometry {
         self.y.output as usize * self.x.output as usize * channels.count()
     }
 
+    /// The output's columns from left to right: which source columns each is a mean of. For those who resize rows in their
+    /// own way; [`resample`](super::resample) takes the same.
+    pub fn columns(&self) -> impl Iterator<Item = Position> {
+        self.x.positions()
+    }
+
+    /// The output's rows from top to bottom, likewise.
+    pub fn rows(&self) -> impl Iterator<Item = Position> {
+        self.y.positions()
+    }
+
     /// Words (`u32`) of scratch that [`resample`](super::resample) needs for pictures of `format`: exactly as many
     /// suffice, one less is refused.
     #[must_use]
@@ -189,6 +200,17 @@ impl Axis {
         Ok(axis)
     }
 
+    /// The output's positions.
+    fn positions(&self) -> impl Iterator<Item = Position> + use<> {
+        let offset = self.offset;
+        let mut next = FilterWindow::first_of(self);
+        (0..self.output).map(move |_| {
+            let window = next.clone();
+            next.advance();
+            Position { window, offset }
+        })
+    }
+
     /// Whether output positions are source positions.
     pub(super) const fn is_copy(&self) -> bool {
         self.source == self.resized
@@ -205,8 +227,41 @@ impl Axis {
     }
 }
 
+/// An output column or row: a weighted mean of neighbouring source columns or rows.
+#[derive(Clone, Debug)]
+pub struct Position {
+    window: FilterWindow,
+    offset: u32,
+}
+
+impl Position {
+    /// The first source position that counts, in the picture.
+    #[must_use]
+    pub const fn first(&self) -> u32 {
+        self.offset + self.window.first
+    }
+
+    /// How many source positions count, at least one; none lies outside the picture.
+    #[must_use]
+    pub fn taps(&self) -> usize {
+        self.window.taps() as usize
+    }
+
+    /// Writes how much each counts, in units of 2^-22, to `out`, and zero behind them.
+    ///
+    /// The mean is their sum, each value times its coefficient, plus a half, without the fraction and at most 255. The sum of
+    /// bytes stays within a `u32`. `out` must have room for [`taps`](Self::taps); with less it is filled with zeros.
+    pub fn coefficients(&self, out: &mut [u32]) {
+        if out.len() < self.taps() {
+            return out.fill(0);
+        }
+        self.window.coefficients(out, 0);
+    }
+}
+
 /// The source positions that one output position needs, and their coefficients. It moves from one output position to
 /// the next by additions alone, as Bresenham's line does.
+#[derive(Clone, Debug)]
 pub(super) struct FilterWindow {
     /// First source position with a positive weight, within the source rectangle.
     pub(super) first: u32,

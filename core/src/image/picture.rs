@@ -85,7 +85,8 @@ impl<'a> Picture<'a> {
     }
 
     /// Bytes of row `y` from the pixel at column `x` on. Empty outside the picture.
-    fn row(&self, y: u32, x: u32) -> &'a [u8] {
+    #[must_use]
+    pub fn row(&self, y: u32, x: u32) -> &'a [u8] {
         let start = y as usize * self.stride;
         let bytes = self.format.bytes_per_pixel();
         let from = start + x as usize * bytes;

@@ -2,6 +2,7 @@
 //! rounded as the core rounds it, so that a microcontroller sees the same colours. Each difference counts for all of its
 //! pixels alike.
 
+use pulp::{Arch, Simd, WithSimd};
 use tinception_core::image::{Size, yuv_to_rgb};
 
 use super::frame::{BadFrame, Frame, FrameFormat, RgbFrame};
@@ -21,6 +22,29 @@ pub(crate) fn to_rgb(frame: &Frame, rgb: &mut RgbFrame) -> Result<(), BadFrame> 
         return Err(BadFrame(format!("the frame has {} bytes, and {needed} are needed", bytes.len())));
     }
     rgb.resize(layout.size);
+    Arch::new().dispatch(Conversion { frame, rgb });
+    Ok(())
+}
+
+/// What is done with the processor's widest instructions, so all of it has to be inlined.
+struct Conversion<'a> {
+    frame: &'a Frame,
+    rgb: &'a mut RgbFrame,
+}
+
+impl WithSimd for Conversion<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        convert(self.frame, self.rgb);
+    }
+}
+
+/// Decodes a frame that is as long as its layout says, and no JPEG picture, into a picture of its size.
+#[inline(always)]
+fn convert(frame: &Frame, rgb: &mut RgbFrame) {
+    let Frame { layout, bytes, .. } = frame;
     let Size { width, height } = layout.size;
     let row_bytes = layout.format.row_bytes(width);
     let (first, differences) = bytes.split_at(layout.luma_bytes());
@@ -49,19 +73,20 @@ pub(crate) fn to_rgb(frame: &Frame, rgb: &mut RgbFrame) -> Result<(), BadFrame> 
         }
         FrameFormat::Mjpeg => {}
     }
-    Ok(())
 }
 
 /// Pixels that are converted at a time: the arithmetic of so many becomes vector instructions, that of one does not.
 const BLOCK: usize = 32;
 
 /// A packed row: luma, blue difference, luma, red difference.
+#[inline(always)]
 fn yuyv_row(row: &[u8], line: &mut [u8]) {
     let words = row.as_chunks().0.iter();
     pairs_to_rgb(words.map(|&[first, blue, second, red]| ([first, second], [blue, red])), line);
 }
 
 /// A row of luma with a pair of differences, blue and red, for each two of its pixels.
+#[inline(always)]
 fn yuv_row(luma: &[u8], differences: impl Iterator<Item = [u8; 2]>, line: &mut [u8]) {
     let (pairs, last) = luma.as_chunks();
     let last = last.iter().map(|&luma| [luma; 2]);
@@ -69,6 +94,7 @@ fn yuv_row(luma: &[u8], differences: impl Iterator<Item = [u8; 2]>, line: &mut [
 }
 
 /// Two pixels' luma with the differences that they share, blue and red, for as many pixels as `line` has room for.
+#[inline(always)]
 fn pairs_to_rgb(mut pairs: impl Iterator<Item = ([u8; 2], [u8; 2])>, line: &mut [u8]) {
     for pixels in line.as_chunks_mut::<3>().0.chunks_mut(BLOCK) {
         let (mut lumas, mut blues, mut reds) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);

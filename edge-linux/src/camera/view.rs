@@ -5,10 +5,11 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use image::imageops;
 use image::{ImageBuffer, Rgb};
-use tinception_core::image::{Geometry, Picture, PixelFormat, Size, resample};
+use tinception_core::image::{Picture, PixelFormat, Size};
 
 use super::frame::{BadFrame, RgbFrame};
 use crate::preprocess::Preprocessor;
+use crate::resize::Resizer;
 
 /// A part of the upright picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,15 +70,14 @@ pub(crate) struct Framing {
 pub(crate) struct Viewer {
     framing: Framing,
     preprocessor: Preprocessor,
-    geometry: Option<Geometry>,
-    scratch: Vec<u32>,
+    resizer: Resizer,
     turned: RgbFrame,
 }
 
 impl Viewer {
     /// A viewer for a network that sees pictures as `preprocessor` says.
     pub(crate) fn new(framing: Framing, preprocessor: Preprocessor) -> Self {
-        Self { framing, preprocessor, geometry: None, scratch: Vec::new(), turned: RgbFrame::default() }
+        Self { framing, preprocessor, resizer: Resizer::default(), turned: RgbFrame::default() }
     }
 
     /// Turns and mirrors `picture`, in place.
@@ -113,7 +113,6 @@ impl Viewer {
     /// # Errors
     /// The region lies outside the picture, or the picture cannot be resized so.
     pub(crate) fn pixels(&mut self, picture: &RgbFrame, pixels: &mut Vec<u8>) -> Result<(), BadFrame> {
-        let Preprocessor { settings, size: wanted } = &self.preprocessor;
         let Size { width, height } = picture.size;
         let Region { x, y, size } = self.framing.region.unwrap_or(Region { x: 0, y: 0, size: picture.size });
         let inside = |first: u32, length: u32, whole: u32| first.checked_add(length).is_some_and(|end| end <= whole);
@@ -126,14 +125,7 @@ impl Viewer {
         let first = y as usize * picture.stride() + x as usize * 3;
         let part = picture.data.get(first..).unwrap_or_default();
         let part = Picture::new(PixelFormat::Rgb888, size, picture.stride(), part).map_err(unfit)?;
-        let geometry = match &self.geometry {
-            Some(geometry) if geometry.picture() == size => geometry,
-            _ => self.geometry.insert(Geometry::plan(settings.resize, size, *wanted).map_err(unfit)?),
-        };
-        let channels = settings.order.channels();
-        self.scratch.resize(geometry.scratch_len(PixelFormat::Rgb888, channels), 0);
-        pixels.resize(geometry.output_len(channels), 0);
-        resample(&part, geometry, channels, &mut self.scratch, pixels).map_err(unfit)
+        self.preprocessor.resize(&part, &mut self.resizer, pixels).map_err(unfit)
     }
 }
 
