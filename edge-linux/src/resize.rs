@@ -10,10 +10,9 @@
 
 use pulp::{Arch, Simd, WithSimd};
 use tinception_core::error::ImageError;
-use tinception_core::image::{Channels, Geometry, Picture, PixelFormat, Position, Resize, Size, resample};
-
-/// Fractional bits of the coefficients.
-const COEFFICIENT_BITS: u32 = 22;
+use tinception_core::image::{
+    COEFFICIENT_BITS, Channels, Geometry, Picture, PixelFormat, Position, Resize, Size, resample,
+};
 
 /// One half of a byte's unit, in a sum of coefficients times bytes.
 const HALF: u32 = 1 << (COEFFICIENT_BITS - 1);
@@ -24,6 +23,8 @@ const BLOCK: usize = 32;
 /// Resizes one picture after the other. Coefficients and buffers stay, for a picture of the same size.
 #[derive(Debug, Default)]
 pub(crate) struct Resizer {
+    /// The widest that the processor has, if nothing else is said.
+    instructions: Arch,
     plan: Option<Plan>,
     /// A row of the picture, and zeros behind it.
     source: Vec<u8>,
@@ -55,18 +56,6 @@ impl Resizer {
         channels: Channels,
         pixels: &mut Vec<u8>,
     ) -> Result<(), ImageError> {
-        self.resize_with(Arch::new(), picture, resize, output, channels, pixels)
-    }
-
-    fn resize_with(
-        &mut self,
-        instructions: Arch,
-        picture: &Picture<'_>,
-        resize: Resize,
-        output: Size,
-        channels: Channels,
-        pixels: &mut Vec<u8>,
-    ) -> Result<(), ImageError> {
         let wanted = (resize, picture.size(), output);
         let plan = match self.plan.take() {
             Some(plan) if (plan.resize, plan.geometry.picture(), plan.geometry.output()) == wanted => plan,
@@ -79,7 +68,7 @@ impl Resizer {
             return resample(picture, &plan.geometry, channels, &mut self.scratch, pixels);
         }
         let (source, narrow) = (&mut self.source, &mut self.narrow);
-        instructions.dispatch(Filtering { plan, picture, source, narrow, pixels });
+        self.instructions.dispatch(Filtering { plan, picture, source, narrow, pixels });
         Ok(())
     }
 }
@@ -271,7 +260,7 @@ mod tests {
         let all = [Arch::Scalar, Arch::new()];
         println!("instructions: {all:?}");
         let mut generator = SmallRng::seed_from_u64(22);
-        let mut resizers = [Resizer::default(), Resizer::default()];
+        let mut resizers = all.map(|instructions| Resizer { instructions, ..Resizer::default() });
         let (mut pixels, mut compared) = (Vec::new(), 0);
         for round in 0..400 {
             let mut side = |most| generator.random_range(1..=most);
@@ -291,10 +280,10 @@ mod tests {
             let picture = Picture::new(PixelFormat::Rgb888, size, stride, &data).unwrap();
             let channels = if round % 7 == 0 { Channels::Grey } else { Channels::Rgb };
             let expected = expected(&picture, resize, output, channels);
-            for (resizer, instructions) in resizers.iter_mut().zip(all) {
+            for resizer in &mut resizers {
                 // The second time with the plan of the first.
                 for _ in 0..2 {
-                    let done = resizer.resize_with(instructions, &picture, resize, output, channels, &mut pixels);
+                    let done = resizer.resize(&picture, resize, output, channels, &mut pixels);
                     assert_eq!(done.err(), expected.as_ref().err().copied());
                     assert!(
                         expected.as_ref().map_or(true, |expected| *expected == pixels),

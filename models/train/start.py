@@ -1,5 +1,6 @@
 """Where training starts from, if not from random weights: a network that export.py wrote, or Caffe's GoogLeNet."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +72,23 @@ def for_our_pixels(layer: Layer) -> Layer:
     return weight.flip(1) / data.SCALE, bias
 
 
+def on_blocks(network: nn.Module, x: Tensor, visit: Callable[[BasicConv2d, Tensor], None]) -> None:
+    """Lets `x` pass through the network, and `visit` see each convolution with its input before it runs."""
+    blocks = [module for module in network.modules() if isinstance(module, BasicConv2d)]
+    hooks = [block.register_forward_pre_hook(lambda block, inputs: visit(block, inputs[0])) for block in blocks]
+    network.eval()
+    network(x)
+    for hook in hooks:
+        hook.remove()
+
+
+def measure(block: BasicConv2d, x: Tensor) -> None:
+    """Takes the statistics of a block's batch normalisation from its input `x`."""
+    variance, mean = torch.var_mean(block.conv(x), (0, 2, 3), correction=0)
+    block.bn.running_mean.copy_(mean)
+    block.bn.running_var.copy_(variance)
+
+
 def fill(network: nn.Module, convolutions: list[Layer], x: Tensor, path: Path) -> None:
     """Gives the network's convolutions the file's weights while `x` passes through it.
 
@@ -79,26 +97,18 @@ def fill(network: nn.Module, convolutions: list[Layer], x: Tensor, path: Path) -
     """
     pending = list(convolutions)
 
-    def take(block: BasicConv2d, inputs: tuple[Tensor]) -> None:
+    def take(block: BasicConv2d, block_input: Tensor) -> None:
         if not pending or pending[0][0].shape != block.conv.weight.shape:
             shape, number = tuple(block.conv.weight.shape), len(convolutions) - len(pending) + 1
             raise DataError(f"{path}: convolution {number} is not the {shape} that the network has")
         weight, bias = pending.pop(0)
         length = weight.flatten(1).norm(dim=1).clamp(min=1e-6)
         block.conv.weight.copy_(weight / length[:, None, None, None])
-        sums = block.conv(inputs[0])
-        variance, mean = torch.var_mean(sums, (0, 2, 3), correction=0)
-        block.bn.running_mean.copy_(mean)
-        block.bn.running_var.copy_(variance)
-        block.bn.weight.copy_(length * (variance + block.bn.eps).sqrt())
-        block.bn.bias.copy_(length * mean + bias)
+        measure(block, block_input)
+        block.bn.weight.copy_(length * (block.bn.running_var + block.bn.eps).sqrt())
+        block.bn.bias.copy_(length * block.bn.running_mean + bias)
 
-    blocks = [module for module in network.modules() if isinstance(module, BasicConv2d)]
-    hooks = [block.register_forward_pre_hook(take) for block in blocks]
-    network.eval()
-    network(x)
-    for hook in hooks:
-        hook.remove()
+    on_blocks(network, x, take)
     if pending:
         raise DataError(f"{path}: {len(pending)} convolutions are left over; it is another network")
 
@@ -116,17 +126,7 @@ def fill_with_response(network: nn.Module, source: Source, x: Tensor, path: Path
     fill(network, source.convolutions, x, path)
     for hook in hooks:
         hook.remove()
-
-    def measure(block: BasicConv2d, inputs: tuple[Tensor]) -> None:
-        variance, mean = torch.var_mean(block.conv(inputs[0]), (0, 2, 3), correction=0)
-        block.bn.running_mean.copy_(mean)
-        block.bn.running_var.copy_(variance)
-
-    blocks = [module for module in network.modules() if isinstance(module, BasicConv2d)]
-    hooks = [block.register_forward_pre_hook(measure) for block in blocks]
-    network(x)
-    for hook in hooks:
-        hook.remove()
+    on_blocks(network, x, measure)
 
 
 @torch.no_grad()

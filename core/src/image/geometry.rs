@@ -15,7 +15,7 @@ use crate::error::ImageError;
 pub const MAX_RESIZED: u32 = 1 << 24;
 
 /// Fractional bits of the resize's coefficients, as in Pillow: a sum of 255 times 2^22 stays within 32 bits.
-pub(super) const COEFFICIENT_BITS: u32 = 22;
+pub const COEFFICIENT_BITS: u32 = 22;
 
 /// How a picture becomes the network's input size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -247,7 +247,7 @@ impl Position {
         self.window.taps() as usize
     }
 
-    /// Writes how much each counts, in units of 2^-22, to `out`, and zero behind them.
+    /// Writes how much each counts to `out`, with [`COEFFICIENT_BITS`] fractional bits, and zero behind them.
     ///
     /// The mean is their sum, each value times its coefficient, plus a half, without the fraction and at most 255. The sum of
     /// bytes stays within a `u32`. `out` must have room for [`taps`](Self::taps); with less it is filled with zeros.

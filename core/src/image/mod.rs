@@ -16,7 +16,7 @@ mod picture;
 mod quantize;
 mod resample;
 
-pub use geometry::{Geometry, MAX_RESIZED, Position, Resize};
+pub use geometry::{COEFFICIENT_BITS, Geometry, MAX_RESIZED, Position, Resize};
 pub use picture::{MAX_SIDE, Picture, PixelFormat, yuv_to_rgb};
 pub use quantize::quantize_pixels;
 pub use resample::resample;
