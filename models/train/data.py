@@ -35,20 +35,24 @@ class Pictures:
         pixels: uint8, (pictures, height, width, 3), RGB.
         targets: int64, (pictures,), indices into `labels`.
         labels: class names, sorted.
+        taught: float32, (pictures, classes): a teacher's logits.
     """
 
     pixels: Tensor
     targets: Tensor
     labels: list[str]
+    taught: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def subset(self, indices: Tensor) -> "Pictures":
-        return Pictures(self.pixels[indices], self.targets[indices], self.labels)
+        taught = None if self.taught is None else self.taught[indices]
+        return Pictures(self.pixels[indices], self.targets[indices], self.labels, taught)
 
     def to(self, device: str) -> "Pictures":
-        return Pictures(self.pixels.to(device), self.targets.to(device), self.labels)
+        taught = None if self.taught is None else self.taught.to(device)
+        return Pictures(self.pixels.to(device), self.targets.to(device), self.labels, taught)
 
 
 def _files(source: Path) -> list[tuple[str, str]]:
@@ -171,12 +175,35 @@ def augment(pixels: Tensor, generator: torch.Generator, side: int, shift: int, c
     return crops
 
 
+@dataclass
+class Batch:
+    """Augmented, normalised pictures, their classes, and the teacher's logits for them, if there are any."""
+
+    x: Tensor
+    targets: Tensor
+    taught: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
 def batches(
-    pictures: Pictures, batch: int, generator: torch.Generator, side: int, shift: int, cutout: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch of augmented, normalised batches in random order; a last batch of one is left out (batch norm)."""
+    pictures: Pictures,
+    batch: int,
+    generator: torch.Generator,
+    side: int,
+    shift: int,
+    cutout: int,
+    part: tuple[int, int] = (0, 1),
+) -> Iterator[Batch]:
+    """One epoch of batches in random order; a last one of a single picture is left out (batch norm).
+
+    `part` (index, count) is a process's share of every batch; all `count` processes draw the same order.
+    """
     order = torch.randperm(len(pictures), generator=generator).to(pictures.targets.device)
-    for indices in order.split(batch):
-        if len(indices) > 1:
-            pixels = augment(pictures.pixels[indices], generator, side, shift, cutout)
-            yield normalise(pixels), pictures.targets[indices]
+    index, count = part
+    for together in order.split(batch):
+        if len(together) >= 2 * count:
+            chosen = together[index::count]
+            drawn = pictures.subset(chosen)
+            yield Batch(normalise(augment(drawn.pixels, generator, side, shift, cutout)), drawn.targets, drawn.taught)

@@ -14,17 +14,18 @@ class Distillation:
     """A trained teacher whose softened probabilities the student also learns (Hinton et al. 2015).
 
     Args:
-        teacher: the network, in evaluation mode.
+        teacher: the network, in evaluation mode; none where the pictures come with a teacher's logits.
         size: the side of the pictures the teacher was trained on; the student's are resized to it.
         weight: share of the teacher's loss; the labels have the rest.
         temperature: what both logits are divided by.
     """
 
-    def __init__(self, teacher: nn.Module, size: int, weight: float, temperature: float) -> None:
+    def __init__(self, teacher: nn.Module | None, size: int, weight: float, temperature: float) -> None:
         self.teacher, self.size, self.weight, self.temperature = teacher, size, weight, temperature
 
     @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:
+        """What the teacher says of the student's batch `x`."""
         if x.shape[-1] != self.size:
             x = functional.interpolate(x, (self.size, self.size), mode="bilinear", antialias=True)
         return self.teacher(x)[0].float()

@@ -1,4 +1,7 @@
-"""Where training starts from, if not from random weights: a network that export.py wrote, or Caffe's GoogLeNet."""
+"""Where training starts from, if not from random weights.
+
+That is a network that export.py wrote, an int8 file (.tin) made from one, or Caffe's GoogLeNet.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import data
+import tin
 from data import DataError, Pictures
 from nets.blocks import BasicConv2d
 from nets.googlenet import GoogLeNet
@@ -35,11 +39,13 @@ class Source:
 
 
 def read(path: Path) -> Source:
-    """Reads an exported network, its batch normalisations folded, or Caffe's GoogLeNet.
+    """Reads an exported network, its batch normalisations folded, an int8 file, or Caffe's GoogLeNet.
 
-    The latter is known by its local response normalisations; its first convolution is rewritten to take what the
+    The last is known by its local response normalisations; its first convolution is rewritten to take what the
     networks of this folder take.
     """
+    if path.suffix == ".tin":
+        return read_tin(path)
     graph = onnx.load(path).graph
     values = {entry.name: torch.from_numpy(numpy_helper.to_array(entry).copy()) for entry in graph.initializer}
     found: dict[str, list[Layer]] = {"Conv": [], "Gemm": []}
@@ -59,6 +65,16 @@ def read(path: Path) -> Source:
     if response is not None:
         found["Conv"][0] = for_our_pixels(found["Conv"][0])
     return Source(found["Conv"], found["Gemm"][0], response)
+
+
+def read_tin(path: Path) -> Source:
+    """Reads an int8 file that was made from an exported network: the names of its steps are the exporter's."""
+    layers = {name: (torch.from_numpy(w), torch.from_numpy(b)) for name, (w, b) in tin.convolutions(path).items()}
+    weight, bias = layers.pop("/network/fc/Gemm", (None, None))
+    if weight is None:
+        raise DataError(f"{path}: has no linear layer named as export.py names it; it is another network")
+    # By name, since steps that run together stand together; in these networks the names' order is that of the layers.
+    return Source([layers[name] for name in sorted(layers)], (weight.flatten(1), bias), None)
 
 
 def for_our_pixels(layer: Layer) -> Layer:

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from onnx import numpy_helper
 from PIL import Image
 from torch import nn
 from torch.nn import functional
@@ -23,14 +24,20 @@ import checkpoint
 import data
 import evaluate
 import export
+import parallel
+import teach
+import tin
 import train
 from nets import NETS
+from nets.convolution import Convolution
+from nets.efficientnet_lite import STAGES, EfficientNetLite0, Folded
 from nets.googlenet import GoogLeNet
 from nets.inception_v3 import InceptionV3
 from objective import losses, rate_factor
 from start import start_from
 
 LABELS = ["blue", "green", "red"]
+ARTEFACTS = Path(__file__).parents[1] / "artefacts"
 
 
 def synthetic(folder: Path, count: int, seed: int = 0) -> None:
@@ -142,6 +149,36 @@ class Training(Folder):
         with self.assertRaisesRegex(data.DataError, "nano.onnx: convolution 1 is not the"):
             start_from(other, path, pictures)
 
+    def test_a_start_from_an_int8_file(self) -> None:
+        """Each weight is within half a step of the float network's that was quantised."""
+        graph = onnx.load(ARTEFACTS / "nano" / "nano.onnx").graph
+        values = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
+        layers = {node.name: node for node in graph.node if node.op_type in ("Conv", "Gemm")}
+        found = tin.convolutions(ARTEFACTS / "nano.tin")
+        self.assertEqual(set(found), set(layers))
+        for name, (weight, _) in found.items():
+            expected = values[layers[name].input[1]].reshape(weight.shape)
+            step = np.abs(expected).max((1, 2, 3), keepdims=True) / 127
+            self.assertLess((np.abs(weight - expected) / step).max(), 0.501)
+
+        synthetic(self.folder / "pictures", 90)
+        pictures = data.load(self.folder / "pictures", 32)
+        spec = checkpoint.Spec("nano", 32, [str(number) for number in range(10)])
+        ours, theirs = spec.build(False), spec.build(False)
+        start_from(ours, ARTEFACTS / "nano.tin", pictures)
+        start_from(theirs, ARTEFACTS / "nano" / "nano.onnx", pictures)
+        x = data.normalise(pictures.pixels)
+        with torch.no_grad():
+            logits, expected = ours.eval()(x)[0], theirs.eval()(x)[0]
+        self.assertLess((logits - expected).square().mean() / expected.square().mean(), 0.01)
+
+    def test_what_is_no_int8_file_is_refused(self) -> None:
+        whole = (ARTEFACTS / "nano.tin").read_bytes()
+        for name, content in {"short.tin": whole[: len(whole) // 2], "other.tin": b"not one" * 20}.items():
+            (self.folder / name).write_bytes(content)
+            with self.subTest(name), self.assertRaisesRegex(ValueError, name):
+                tin.convolutions(self.folder / name)
+
     def test_a_start_from_caffes_googlenet(self) -> None:
         pixels = torch.randint(0, 256, (6, 48, 48, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
         pictures = data.Pictures(pixels, torch.arange(6) % 3, LABELS)
@@ -177,6 +214,140 @@ class Training(Folder):
         teacher = str(self.folder / "teacher" / "best.pt")
         train.main([*common, "--out", str(self.folder / "student"), "--teacher", teacher])
         self.assertTrue((self.folder / "student" / "best.pt").exists())
+
+    def test_a_stem_stays_as_it_starts(self) -> None:
+        synthetic(self.folder / "pictures", 60)
+        start = ARTEFACTS / "nano" / "nano.onnx"
+        common = ["--net", "nano", "--data", str(self.folder / "pictures"), "--start", str(start), "--device", "cpu"]
+        train.main([*common, "--freeze-stem", "--epochs", "1", "--rate", "1", "--out", str(self.folder / "run")])
+        trained, _ = checkpoint.load(self.folder / "run" / "last.pt")
+        started = NETS["nano"].build(3, False)
+        start_from(started, start, data.split(data.load(self.folder / "pictures", 32), 0.1)[0])
+        for (name, value), expected in zip(trained.state_dict().items(), started.state_dict().values()):
+            if value.is_floating_point():
+                with self.subTest(name):
+                    self.assertEqual(torch.equal(value, expected), name.startswith("conv"))
+
+    def test_two_processes_learn(self) -> None:
+        synthetic(self.folder / "pictures", 360)
+        out = self.folder / "run"
+        log = train.main(["--net", "nano", "--data", str(self.folder / "pictures"), "--out", str(out), "--batch", "16",
+                          "--epochs", "2", "--device", "cpu", "--processes", "2"])
+        first, second = log["epochs"]
+        self.assertLess(second["losses"][0], first["losses"][0])
+        self.assertGreater(second["validation_accuracy"], 0.5)
+
+
+def meet(group: parallel.Group, folder: Path) -> None:
+    """What each of the processes below does: it averages, agrees and writes what came of it."""
+    whole, part = torch.full((2, 3), float(group.rank)), torch.arange(4.0) * (group.rank + 1)
+    group.average([whole, part])
+    torch.save({"whole": whole, "part": part, "agreed": group.agree(7.0 + group.rank)}, folder / str(group.rank))
+
+
+class Processes(Folder):
+    def test_they_take_the_means_and_the_first_ones_word(self) -> None:
+        parallel.run(2, meet, self.folder)
+        for rank in range(2):
+            found = torch.load(self.folder / str(rank), weights_only=True)
+            self.assertTrue(torch.equal(found["whole"], torch.full((2, 3), 0.5)))
+            self.assertTrue(torch.equal(found["part"], torch.arange(4.0) * 1.5))
+            self.assertEqual(found["agreed"], 7.0)
+
+
+class Teaching(Folder):
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Random weights, named and shaped as ImageNet's."""
+        torch.manual_seed(8)
+        found: dict[str, torch.Tensor] = {}
+
+        def layer(conv: str, norm: str, outputs: int, inputs: int, kernel: int) -> None:
+            found[f"{conv}.weight"] = torch.randn(outputs, inputs, kernel, kernel) * (inputs * kernel**2) ** -0.5
+            for name in ("weight", "bias", "running_mean", "running_var"):
+                found[f"{norm}.{name}"] = torch.rand(outputs) + (0.0 if name == "running_mean" else 0.5)
+
+        layer("_conv_stem", "_bn0", 32, 3, 3)
+        inputs, index = 32, 0
+        for expansion, outputs, count, _, kernel in STAGES:
+            for _ in range(count):
+                inner, block, first = inputs * expansion, f"_blocks.{index}", 0 if expansion > 1 else 1
+                if expansion > 1:
+                    layer(f"{block}._expand_conv", f"{block}._bn0", inner, inputs, 1)
+                layer(f"{block}._depthwise_conv", f"{block}._bn1", inner, 1, kernel)
+                layer(f"{block}._project_conv", f"{block}._bn2", outputs, inner, 1)
+                inputs, index = outputs, index + 1
+        layer("_conv_head", "_bn1", 1280, 320, 1)
+        return found
+
+    def test_folding_changes_nothing(self) -> None:
+        weights = self.weights()
+        x = torch.randn(2, 96, 12, 12)
+        folded = Folded(96, 96, 3, 2, 96, True)
+        folded.take(weights, "_blocks.1._depthwise_conv", "_blocks.1._bn1")
+        norm = [weights[f"_blocks.1._bn1.{name}"] for name in ("running_mean", "running_var", "weight", "bias")]
+        # TensorFlow's padding for a stride of 2 and an even side: one row and column, behind.
+        padded = functional.pad(x, (0, 1, 0, 1))
+        y = functional.conv2d(padded, weights["_blocks.1._depthwise_conv.weight"], stride=2, groups=96)
+        expected = functional.relu6(functional.batch_norm(y, *norm, eps=1e-3))
+        torch.testing.assert_close(folded(x), expected, rtol=1e-4, atol=1e-5)
+
+    def test_a_teacher_is_made_and_followed(self) -> None:
+        synthetic(self.folder / "pictures", 60)
+        path, out, pictures = self.folder / "lite.pth", self.folder / "teacher", str(self.folder / "pictures")
+        torch.save(self.weights(), path)
+        common = ["--data", pictures, "--side", "32", "--minutes", "0.05", "--out", str(out), "--weights"]
+        torch.manual_seed(0)
+        other = self.folder / "nano.onnx"
+        spec = checkpoint.Spec("nano", 32, LABELS)
+        export.to_onnx(spec.build(auxiliary=False).eval(), spec, other)
+        teach.main([*common, str(path), "--with", str(other), "--net", "nano"])
+        logits = teach.taught_logits(out / "logits.npz", data.load(Path(pictures), 32))
+        self.assertEqual(logits.shape, (60, 3))
+        train.main(["--net", "nano", "--data", pictures, "--out", str(self.folder / "run"), "--epochs", "1",
+                    "--device", "cpu", "--teacher", str(out / "logits.npz")])
+        self.assertTrue((self.folder / "run" / "best.pt").exists())
+
+        torch.save({"fc.weight": torch.zeros(3)}, path)
+        with self.assertRaisesRegex(data.DataError, "lite.pth: has no '_bn0.weight'"):
+            teach.main([*common, str(path)])
+        fewer = data.Pictures(torch.zeros(9, 4, 4, 3, dtype=torch.uint8), torch.arange(9) % 3, LABELS)
+        with self.assertRaisesRegex(data.DataError, "logits.npz: was made for other pictures: 60 of blue"):
+            teach.taught_logits(out / "logits.npz", fewer)
+
+    def test_every_picture_keeps_its_teachers_logits(self) -> None:
+        count = 30
+        pixels = torch.arange(count, dtype=torch.uint8).reshape(count, 1, 1, 1).expand(count, 4, 4, 3)
+        pictures = data.Pictures(pixels, torch.arange(count) % 3, LABELS, torch.arange(count).float()[:, None])
+        training, _ = data.split(pictures, 0.1)
+        seen = []
+        for index in range(2):
+            generator = torch.Generator().manual_seed(1)
+            for batch in data.batches(training, 10, generator, side=4, shift=0, cutout=0, part=(index, 2)):
+                whose = batch.x[:, 0, 0, 0] / data.SCALE + data.MEAN
+                self.assertTrue(torch.equal(whose, batch.taught[:, 0]))
+                self.assertTrue(torch.equal(whose.long() % 3, batch.targets))
+                seen += whose.tolist()
+        self.assertEqual(len(set(seen)), len(training))
+
+
+class Gradients(unittest.TestCase):
+    def test_they_are_pytorchs_own(self) -> None:
+        torch.manual_seed(6)
+        for kernel, stride, side in ((1, 1, 9), (3, 1, 4), (5, 1, 3), (5, 1, 2), (3, 1, 7), (3, 2, 4)):
+            for needed in (True, False):
+                with self.subTest(kernel=kernel, stride=stride, side=side, needed=needed):
+                    ours = Convolution(6, 10, kernel, stride).to(memory_format=torch.channels_last)
+                    theirs = nn.Conv2d(6, 10, kernel, stride, kernel // 2, bias=False)
+                    theirs.load_state_dict(ours.state_dict())
+                    x = torch.randn(3, 6, side, side).to(memory_format=torch.channels_last)
+                    inputs = [x.clone().requires_grad_(needed) for _ in range(2)]
+                    outputs = [layer(value) for layer, value in zip((ours, theirs), inputs)]
+                    torch.testing.assert_close(*outputs)
+                    for output in outputs:
+                        output.square().sum().backward()
+                    torch.testing.assert_close(ours.weight.grad, theirs.weight.grad, rtol=1e-4, atol=1e-4)
+                    if needed:
+                        torch.testing.assert_close(inputs[0].grad, inputs[1].grad, rtol=1e-4, atol=1e-4)
 
 
 class Losses(unittest.TestCase):

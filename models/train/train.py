@@ -7,6 +7,7 @@ needs), log.json and curves.svg. A validation part is held out of the data; test
 """
 
 import argparse
+import json
 import sys
 import time
 from dataclasses import asdict
@@ -14,16 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 import checkpoint
 import data
+import parallel
 from checkpoint import Spec
-from nets import NETS
+from data import Batch
+from nets import NETS, stem
 from objective import Distillation, MovingAverage, losses, parameter_groups, rate_factor
+from parallel import Alone
 from report import draw_curves, write_log
 from start import start_from
+from teach import taught_logits
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -42,18 +47,21 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--average", type=float, default=0.999, help="decay of the weights' moving average")
     parser.add_argument("--smoothing", type=float, default=0.1, help="label smoothing")
     parser.add_argument("--shift", type=int, help="largest random shift in pixels; default: an eighth of the side")
-    parser.add_argument("--early-side", type=int, help="side of the random crops until the rate falls; default: --size")
+    parser.add_argument("--early-side", type=int, help="side of the random crops in the early epochs; default: --size")
+    parser.add_argument("--early", type=float, help="share of the schedule that is early; default: until the rate falls")
     parser.add_argument("--cutout", type=int, default=0, help="side of the erased square in pixels")
     parser.add_argument("--no-auxiliary", action="store_true", help="train without auxiliary classifiers")
     parser.add_argument("--validation", type=float, default=0.1, help="share of each class that is held out")
-    parser.add_argument("--teacher", type=Path, help="checkpoint of a trained network to distil from")
+    parser.add_argument("--teacher", type=Path, help="what to distil from: a checkpoint, or logits that teach.py wrote")
     parser.add_argument("--teacher-weight", type=float, default=0.7, help="share of the teacher's loss")
     parser.add_argument("--temperature", type=float, default=4.0, help="temperature of the distillation")
-    parser.add_argument("--start", type=Path, help="exported network, or Caffe's GoogLeNet, to start from (ONNX)")
+    parser.add_argument("--start", type=Path, help="network to start from: exported (ONNX), int8 (.tin), or Caffe's (ONNX)")
+    parser.add_argument("--freeze-stem", action="store_true", help="keep what lies before the first module as it starts")
     parser.add_argument("--resume", action="store_true", help="go on from last.pt in --out")
     parser.add_argument("--bf16", action="store_true", help="multiply in bfloat16 (faster with AVX-512 BF16 and CUDA)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument("--processes", type=int, default=1, help="processes of one thread that train together (CPU)")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
 
@@ -69,19 +77,29 @@ def accuracy(network: nn.Module, pictures: data.Pictures, batch: int = 500) -> f
 
 
 class Trainer:
-    """One training run: the network, its optimiser, its moving average and its log."""
+    """One training run: the network, its optimiser, its moving average and its log.
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.options = options
+    With several processes each has its own, all alike; the first one validates and writes.
+    """
+
+    def __init__(self, options: argparse.Namespace, group: Alone) -> None:
+        self.options, self.group = options, group
         size = options.size or NETS[options.net].size
         self.shift = size // 8 if options.shift is None else options.shift
-        pictures = data.load(options.data, size).to(options.device)
+        pictures = data.load(options.data, size)
+        if options.teacher and options.teacher.suffix == ".npz":
+            pictures.taught = taught_logits(options.teacher, pictures)
+        pictures = pictures.to(options.device)
         self.train_part, self.validation_part = data.split(pictures, options.validation, options.seed)
         self.spec = Spec(options.net, size, pictures.labels)
         torch.manual_seed(options.seed)
         self.network = self.spec.build(not options.no_auxiliary).to(options.device)
         if options.start and not options.resume:
             start_from(self.network, options.start, self.train_part)
+        self.frozen = stem(self.network) if options.freeze_stem else []
+        for module in self.frozen:
+            module.requires_grad_(False)
+        torch.manual_seed(options.seed + group.rank)
         groups = parameter_groups(self.network, options.decay)
         self.optimizer = torch.optim.SGD(groups, lr=options.rate, momentum=0.9, nesterov=True)
         self.average = MovingAverage(self.network, options.average)
@@ -100,6 +118,8 @@ class Trainer:
     def _distillation(self) -> Distillation | None:
         if self.options.teacher is None:
             return None
+        if self.train_part.taught is not None:
+            return Distillation(None, 0, self.options.teacher_weight, self.options.temperature)
         teacher, spec = checkpoint.load(self.options.teacher)
         if spec.labels != self.spec.labels:
             raise data.DataError(f"{self.options.teacher}: the teacher knows other classes: {', '.join(spec.labels)}")
@@ -123,45 +143,64 @@ class Trainer:
             share = max(share, (self.seconds + time.monotonic() - started) / (60 * self.options.minutes))
         return share
 
-    def step(self, x: Tensor, targets: Tensor) -> tuple[list[float], int]:
+    def step(self, batch: Batch) -> tuple[list[float], int]:
         """One optimiser step; the loss of each classifier and how many of the batch were right."""
         with torch.autocast(self.options.device.split(":")[0], torch.bfloat16, enabled=self.options.bf16):
-            outputs = self.network(x)
-            teacher = self.distillation.logits(x) if self.distillation else None
-        loss, parts = losses(outputs, targets, self.options.smoothing, self.distillation, teacher)
+            outputs = self.network(batch.x)
+            teacher = batch.taught
+            if self.distillation and teacher is None:
+                teacher = self.distillation.logits(batch.x)
+        loss, parts = losses(outputs, batch.targets, self.options.smoothing, self.distillation, teacher)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         self.average.update(self.network)
-        return [part.item() for part in parts], (outputs[0].argmax(1) == targets).sum().item()
+        return [part.item() for part in parts], (outputs[0].argmax(1) == batch.targets).sum().item()
+
+    @torch.no_grad()
+    def meet(self) -> None:
+        """Makes weights, statistics and momenta the means of all processes."""
+        shared = [value for value in self.network.state_dict().values() if value.is_floating_point()]
+        shared += [state["momentum_buffer"] for state in self.optimizer.state.values()]
+        self.group.average(shared)
 
     def run_epoch(self) -> float:
         """Trains for one epoch, or until the time is over; returns the schedule's progress."""
         options, started = self.options, time.monotonic()
         generator = torch.Generator().manual_seed(options.seed * 100_003 + self.epoch)
-        count = -(-len(self.train_part) // options.batch)
-        early = self.epoch / options.epochs < 1 - options.cool_down
+        # Every process has its own part of what would be so many batches.
+        together = options.batch * self.group.size
+        count = -(-len(self.train_part) // together)
+        early = self.progress(self.epoch, started) < (1 - options.cool_down if options.early is None else options.early)
         side = options.early_side if early and options.early_side else self.spec.size
-        stream = data.batches(self.train_part, options.batch, generator, side, self.shift, options.cutout)
+        part = (self.group.rank, self.group.size)
+        stream = data.batches(self.train_part, together, generator, side, self.shift, options.cutout, part)
         self.network.train()
+        for module in self.frozen:
+            module.eval()
         sums, right, seen, factor, progress = None, 0, 0, 0.0, 0.0
-        bar = tqdm(stream, total=count, desc=f"epoch {self.epoch + 1}", leave=False, disable=None)
-        for index, (x, targets) in enumerate(bar):
+        silent = True if self.group.rank else None
+        bar = tqdm(stream, total=count, desc=f"epoch {self.epoch + 1}", leave=False, disable=silent)
+        for index, batch in enumerate(bar):
             progress = self.progress(self.epoch + index / count, started)
-            if progress >= 1:
-                break
+            if index % self.group.steps == 0:
+                self.meet()
+                progress = self.group.agree(progress)
+                if progress >= 1:
+                    break
             factor = rate_factor(progress, options.warm_up, options.cool_down)
             for group in self.optimizer.param_groups:
                 group["lr"] = options.rate * factor
-            parts, hits = self.step(x, targets)
-            sums = [a + b * len(x) for a, b in zip(sums or [0.0] * len(parts), parts)]
-            right, seen = right + hits, seen + len(x)
+            parts, hits = self.step(batch)
+            sums = [a + b * len(batch) for a, b in zip(sums or [0.0] * len(parts), parts)]
+            right, seen = right + hits, seen + len(batch)
             bar.set_postfix(loss=f"{parts[0]:.3f}", refresh=False)
+        self.meet()
         self.seconds += time.monotonic() - started
         self.epoch += 1
-        if seen:
+        if seen and self.group.rank == 0:
             self.finish_epoch([total / seen for total in sums], right / seen, options.rate * factor)
-        return max(progress, self.progress(self.epoch, time.monotonic()))
+        return self.group.agree(max(progress, self.progress(self.epoch, time.monotonic())))
 
     def finish_epoch(self, parts: list[float], train_accuracy: float, rate: float) -> None:
         """Validates the moving average, keeps it if it is the best, and writes log, curves and checkpoint."""
@@ -202,19 +241,31 @@ class Trainer:
         )
 
 
-def main(argv: list[str] | None = None) -> dict[str, Any]:
-    """Runs the training the arguments describe and returns its log."""
-    options = arguments(argv)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    options.out.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(options)
+def train(group: Alone, options: argparse.Namespace) -> dict[str, Any]:
+    """Runs the training the options describe, as one process of the group, and returns its log."""
+    trainer = Trainer(options, group)
     if options.resume:
         trainer.resume()
     while trainer.epoch < options.epochs:
         if trainer.run_epoch() >= 1:
             break
     return trainer.log
+
+
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Runs the training the arguments describe and returns its log."""
+    options = arguments(argv)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.processes == 1:
+        return train(Alone(), options)
+    if options.device != "cpu":
+        raise ValueError(f"--processes {options.processes} is for --device cpu, not {options.device}")
+    # Decoded once, before all of them want the pictures.
+    data.load(options.data, options.size or NETS[options.net].size)
+    parallel.run(options.processes, train, options)
+    return json.loads((options.out / "log.json").read_text())
 
 
 if __name__ == "__main__":

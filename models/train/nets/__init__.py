@@ -28,3 +28,8 @@ NETS = {
     "googlenet": Net(GoogLeNet, 224),
     "inception-v3": Net(InceptionV3, 299),
 }
+
+
+def stem(network: nn.Module) -> list[nn.Module]:
+    """The convolutions before the first inception module."""
+    return [module for name, module in network.named_children() if name.lower().startswith("conv")]

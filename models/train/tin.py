@@ -1,0 +1,78 @@
+"""Reads the weights of an int8 file (.tin) back as floats; `docs/format.md` says what lies where."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAGIC = b"\x89TIN\r\n\x1a\n"
+TENSORS, STEPS = 1, 2
+CONVOLUTION = 0
+
+
+class FormatError(ValueError):
+    """The file is no .tin file that this reader knows."""
+
+
+def sections(content: bytes) -> dict[int, tuple[int, list[bytes]]]:
+    """The section table: kind -> offset and records of each section."""
+    if content[:8] != MAGIC or struct.unpack_from("<H", content, 8)[0] != 1:
+        raise FormatError("not a .tin file of format 1")
+    (count,) = struct.unpack_from("<H", content, 34)
+    found = {}
+    for index in range(count):
+        kind, size, offset, length = struct.unpack_from("<HHII", content, 48 + 12 * index)
+        found[kind] = (offset, [content[at : at + size] for at in range(offset, offset + length, size)])
+    return found
+
+
+def filters(content: bytes, offset: int, outputs: int, depth: int) -> NDArray[np.int8]:
+    """Weights of one group, (outputs, depth), out of their blocks of 4 outputs by 4 deep."""
+    rows, columns = -(-outputs // 4), -(-depth // 4)
+    blocks = np.frombuffer(content, np.int8, 16 * rows * columns, offset).reshape(rows, columns, 4, 4)
+    return blocks.transpose(0, 2, 1, 3).reshape(4 * rows, 4 * columns)[:outputs, :depth]
+
+
+def convolutions(path: Path) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Name -> weights (outputs, inputs, height, width) and biases of every convolution, the linear layer among them.
+
+    Each is what its int8 weights stand for: within half a step of what was quantised.
+
+    Raises:
+        FormatError: no .tin file, a damaged one, or one with grouped convolutions.
+    """
+    content = path.read_bytes()
+    try:
+        return _convolutions(content)
+    except (struct.error, KeyError, IndexError, ValueError) as error:
+        raise FormatError(f"{path}: {error}") from error
+
+
+def _convolutions(content: bytes) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    table = sections(content)
+    tensors = table[TENSORS][1]
+    found = {}
+    for step in table[STEPS][1]:
+        if step[0] != CONVOLUTION:
+            continue
+        source, _, target, name_at, name_length = struct.unpack_from("<HHH2xIH", step, 4)
+        height, width = struct.unpack_from("<HH", step, 20)
+        groups, weights_at, channels_at = struct.unpack_from("<III", step, 36)
+        if groups != 1:
+            raise FormatError("has a convolution in groups, which this reader doesn't know")
+        inputs, outputs = (struct.unpack_from("<I", tensors[index], 12)[0] for index in (source, target))
+        (zero_point,) = struct.unpack_from("<b", tensors[source], 21)
+        input_scale, output_scale = (struct.unpack_from("<f", tensors[index], 24)[0] for index in (source, target))
+        stored = filters(content, weights_at, outputs, height * width * inputs).astype(np.float64)
+        padded = 4 * -(-outputs // 4)
+        channels = np.frombuffer(content, "<i4", 4 * padded, channels_at).reshape(4, padded)[:, :outputs]
+        bias, multiplier, shift, total = channels.astype(np.float64)
+        # multiplier / 2^shift is what a step of the sums is in steps of the output.
+        sum_scale = multiplier / 2.0**shift * output_scale
+        weight = (stored * (sum_scale / input_scale)[:, None]).reshape(outputs, height, width, inputs)
+        # The file's bias has the input's zero point in it.
+        bias = (bias + zero_point * total) * sum_scale
+        name = content[name_at : name_at + name_length].decode()
+        found[name] = (weight.transpose(0, 3, 1, 2).astype(np.float32), bias.astype(np.float32))
+    return found
