@@ -1,7 +1,7 @@
 """Several processes that train one network together, each on batches of its own (local SGD, Stich 2019).
 
-On a CPU one process for each core goes through far more pictures than one process with a thread for each: they meet only
-now and then, when the weights and the optimisers' momenta become the means of all.
+On a CPU one process for each core goes through more pictures than one process with a thread for each: they meet only now
+and then, when the weights and the optimisers' momenta become the means of all.
 """
 
 import os
@@ -66,8 +66,15 @@ def _enter(rank: int, size: int, port: int, work: Callable[..., Any], arguments:
 
 
 def run(size: int, work: Callable[..., Any], *arguments: Any) -> None:
-    """Runs `work(group, *arguments)` in `size` processes and waits for all; one that fails ends the others."""
+    """Runs `work(group, *arguments)` in `size` processes and waits for all; one that fails ends the others.
+
+    Raises:
+        ValueError: one failed; the message is its error's.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    multiprocessing.spawn(_enter, (size, port, work, arguments), size)
+    try:
+        multiprocessing.spawn(_enter, (size, port, work, arguments), size)
+    except multiprocessing.ProcessRaisedException as error:
+        raise ValueError(str(error).strip().splitlines()[-1]) from error

@@ -245,6 +245,11 @@ def meet(group: parallel.Group, folder: Path) -> None:
     torch.save({"whole": whole, "part": part, "agreed": group.agree(7.0 + group.rank)}, folder / str(group.rank))
 
 
+def fail(group: parallel.Group, path: Path) -> None:
+    """What a process does whose file isn't there."""
+    path.read_bytes()
+
+
 class Processes(Folder):
     def test_they_take_the_means_and_the_first_ones_word(self) -> None:
         parallel.run(2, meet, self.folder)
@@ -253,6 +258,10 @@ class Processes(Folder):
             self.assertTrue(torch.equal(found["whole"], torch.full((2, 3), 0.5)))
             self.assertTrue(torch.equal(found["part"], torch.arange(4.0) * 1.5))
             self.assertEqual(found["agreed"], 7.0)
+
+    def test_a_failure_is_told_in_a_line(self) -> None:
+        with self.assertRaisesRegex(ValueError, "^FileNotFoundError: .*missing"):
+            parallel.run(2, fail, self.folder / "missing")
 
 
 class Teaching(Folder):
