@@ -196,7 +196,7 @@ def batches(
     cutout: int,
     part: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
-    """One epoch of batches in random order; a last one of a single picture is left out (batch norm).
+    """One epoch of batches in random order; a last one with a single picture for a process is left out (batch norm).
 
     `part` (index, count) is a process's share of every batch; all `count` processes draw the same order.
     """

@@ -174,7 +174,9 @@ class Training(Folder):
 
     def test_what_is_no_int8_file_is_refused(self) -> None:
         whole = (ARTEFACTS / "nano.tin").read_bytes()
-        for name, content in {"short.tin": whole[: len(whole) // 2], "other.tin": b"not one" * 20}.items():
+        flipped = whole[:-1] + bytes([whole[-1] ^ 1])
+        damaged = {"short.tin": whole[: len(whole) // 2], "other.tin": b"not one" * 20, "flipped.tin": flipped}
+        for name, content in damaged.items():
             (self.folder / name).write_bytes(content)
             with self.subTest(name), self.assertRaisesRegex(ValueError, name):
                 tin.convolutions(self.folder / name)

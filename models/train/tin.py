@@ -1,6 +1,7 @@
 """Reads the weights of an int8 file (.tin) back as floats; `docs/format.md` says what lies where."""
 
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ def sections(content: bytes) -> dict[int, tuple[int, list[bytes]]]:
     """The section table: kind -> offset and records of each section."""
     if content[:8] != MAGIC or struct.unpack_from("<H", content, 8)[0] != 1:
         raise FormatError("not a .tin file of format 1")
+    if struct.unpack_from("<I", content, 12)[0] != zlib.crc32(content[:12] + content[16:]):
+        raise FormatError("is damaged: its checksum is another")
     (count,) = struct.unpack_from("<H", content, 34)
     found = {}
     for index in range(count):
