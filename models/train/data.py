@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
+from torch.nn import functional
 from tqdm import tqdm
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -195,10 +196,12 @@ def batches(
     shift: int,
     cutout: int,
     part: tuple[int, int] = (0, 1),
+    resized: int | None = None,
 ) -> Iterator[Batch]:
     """One epoch of batches in random order; a last one with a single picture for a process is left out (batch norm).
 
-    `part` (index, count) is a process's share of every batch; all `count` processes draw the same order.
+    `part` (index, count) is a process's share of every batch; all `count` processes draw the same order. The crops of
+    `side` pixels are resized to `resized`, if that is given.
     """
     order = torch.randperm(len(pictures), generator=generator).to(pictures.targets.device)
     index, count = part
@@ -206,4 +209,7 @@ def batches(
         if len(together) >= 2 * count:
             chosen = together[index::count]
             drawn = pictures.subset(chosen)
-            yield Batch(normalise(augment(drawn.pixels, generator, side, shift, cutout)), drawn.targets, drawn.taught)
+            x = normalise(augment(drawn.pixels, generator, side, shift, cutout))
+            if resized:
+                x = functional.interpolate(x, (resized, resized), mode="bilinear", antialias=True)
+            yield Batch(x, drawn.targets, drawn.taught)

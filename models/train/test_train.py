@@ -461,6 +461,18 @@ class Pictures(Folder):
             windows = [picture[y : y + 12, x : x + 12] for y in range(9) for x in range(9)]
             self.assertTrue(any((crop == w).all() or (crop == w[:, ::-1]).all() for w in windows))
 
+    def test_resized_batches_are_pillows(self) -> None:
+        pixels = torch.randint(0, 256, (6, 16, 16, 3), dtype=torch.uint8)
+        pictures = data.Pictures(pixels, torch.arange(6), LABELS)
+        stream = data.batches(pictures, 6, torch.Generator().manual_seed(3), side=16, shift=0, cutout=0, resized=12)
+        batch = next(stream)
+        found = (batch.x / data.SCALE + data.MEAN).permute(0, 2, 3, 1).numpy()
+        for picture, target in zip(found, batch.targets):
+            wanted = np.asarray(Image.fromarray(pixels[target].numpy()).resize((12, 12), Image.Resampling.BILINEAR))
+            # Pillow rounds twice.
+            apart = min(np.abs(picture - sides).max() for sides in (wanted, wanted[:, ::-1]))
+            self.assertLess(apart, 1.1)
+
     def test_parts_are_apart_and_balanced(self) -> None:
         pictures = data.Pictures(torch.arange(60).reshape(60, 1, 1, 1), torch.arange(60) % 3, LABELS)
         training, held_out = data.split(pictures, 0.1)

@@ -47,7 +47,8 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--average", type=float, default=0.999, help="decay of the weights' moving average")
     parser.add_argument("--smoothing", type=float, default=0.1, help="label smoothing")
     parser.add_argument("--shift", type=int, help="largest random shift in pixels; default: an eighth of the side")
-    parser.add_argument("--early-side", type=int, help="side of the random crops in the early epochs; default: --size")
+    parser.add_argument("--early-side", type=int, help="side of the crops in the early epochs; default: --size")
+    parser.add_argument("--early-resize", action="store_true", help="resize whole pictures to --early-side, don't crop")
     parser.add_argument("--early", type=float, help="share of the schedule that is early; default: until the rate falls")
     parser.add_argument("--cutout", type=int, default=0, help="side of the erased square in pixels")
     parser.add_argument("--no-auxiliary", action="store_true", help="train without auxiliary classifiers")
@@ -172,9 +173,10 @@ class Trainer:
         together = options.batch * self.group.size
         count = -(-len(self.train_part) // together)
         early = self.progress(self.epoch, started) < (1 - options.cool_down if options.early is None else options.early)
-        side = options.early_side if early and options.early_side else self.spec.size
+        smaller = options.early_side if early else None
+        side, resized = (self.spec.size, smaller) if options.early_resize else (smaller or self.spec.size, None)
         part = (self.group.rank, self.group.size)
-        stream = data.batches(self.train_part, together, generator, side, self.shift, options.cutout, part)
+        stream = data.batches(self.train_part, together, generator, side, self.shift, options.cutout, part, resized)
         self.network.train()
         for module in self.frozen:
             module.eval()
