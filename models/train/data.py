@@ -1,11 +1,10 @@
-"""Pictures in memory: a zip or a folder of class folders becomes one uint8 array, augmented as whole batches."""
+"""Pictures in memory: a zip or a folder of class folders becomes one uint8 array."""
 
 import hashlib
 import io
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
-from torch.nn import functional
 from tqdm import tqdm
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -142,74 +140,3 @@ def split(pictures: Pictures, fraction: float, seed: int = 0) -> tuple[Pictures,
 def normalise(pixels: Tensor) -> Tensor:
     """uint8 NHWC to the network's float input: NCHW in shape, channels last in memory."""
     return pixels.permute(0, 3, 1, 2).float().sub_(MEAN).mul_(SCALE)
-
-
-def augment(pixels: Tensor, generator: torch.Generator, side: int, shift: int, cutout: int) -> Tensor:
-    """Random crops of `side` pixels, mirrored or not, with a grey square of side `cutout` in them.
-
-    A crop may reach `shift` pixels over the picture's edges, where it sees the reflection. uint8 NHWC in and out; every
-    picture draws its own.
-    """
-    count, height, width, _ = pixels.shape
-    device = pixels.device
-
-    def draw(high: int) -> Tensor:
-        return torch.randint(high, (count, 1), generator=generator).to(device)
-
-    def positions(length: int) -> Tensor:
-        steps = torch.arange(side, device=device) + draw(length - side + 2 * shift + 1) - shift
-        steps = steps.abs()
-        return torch.where(steps >= length, 2 * (length - 1) - steps, steps)
-
-    rows, columns = positions(height), positions(width)
-    columns = torch.where(draw(2) == 1, columns.flip(1), columns)
-    picture = torch.arange(count, device=device)[:, None, None]
-    crops = pixels[picture, rows[:, :, None], columns[:, None, :]]
-    if cutout > 0:
-        steps = torch.arange(side, device=device)
-        top, left = draw(side) - cutout // 2, draw(side) - cutout // 2
-        inside_rows, inside_columns = (
-            (steps >= start) & (steps < start + cutout) for start in (top, left)
-        )
-        inside = inside_rows[:, :, None] & inside_columns[:, None, :]
-        crops.masked_fill_(inside[..., None], int(MEAN))
-    return crops
-
-
-@dataclass
-class Batch:
-    """Augmented, normalised pictures, their classes, and the teacher's logits for them, if there are any."""
-
-    x: Tensor
-    targets: Tensor
-    taught: Tensor | None
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-
-def batches(
-    pictures: Pictures,
-    batch: int,
-    generator: torch.Generator,
-    side: int,
-    shift: int,
-    cutout: int,
-    part: tuple[int, int] = (0, 1),
-    resized: int | None = None,
-) -> Iterator[Batch]:
-    """One epoch of batches in random order; a last one with a single picture for a process is left out (batch norm).
-
-    `part` (index, count) is a process's share of every batch; all `count` processes draw the same order. The crops of
-    `side` pixels are resized to `resized`, if that is given.
-    """
-    order = torch.randperm(len(pictures), generator=generator).to(pictures.targets.device)
-    index, count = part
-    for together in order.split(batch):
-        if len(together) >= 2 * count:
-            chosen = together[index::count]
-            drawn = pictures.subset(chosen)
-            x = normalise(augment(drawn.pixels, generator, side, shift, cutout))
-            if resized:
-                x = functional.interpolate(x, (resized, resized), mode="bilinear", antialias=True)
-            yield Batch(x, drawn.targets, drawn.taught)

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 import data
+from augmentation import Augmentation, augment
 from checkpoint import Spec
 from data import DataError, Pictures
 from nets import NETS
@@ -38,7 +40,7 @@ HEAD_RATE = 4.0
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="zip or folder with CLASS/NAME.jpg in it")
-    parser.add_argument("--weights", type=Path, required=True, help="EfficientNet-Lite0's weights from ImageNet (.pth)")
+    parser.add_argument("--weights", type=Path, required=True, help="EfficientNet-Lite0's weights from ImageNet (.pth), or a teacher.pt")
     parser.add_argument("--out", type=Path, required=True, help="folder for teacher.pt and logits.npz")
     parser.add_argument("--side", type=int, default=SIDE, help="side the pictures are kept in, in pixels; their own is best")
     parser.add_argument("--minutes", type=float, default=20.0, help="how long to fine-tune")
@@ -73,6 +75,22 @@ def pixels_of(pictures: Tensor) -> Tensor:
     return pictures.permute(0, 3, 1, 2).float()
 
 
+def begin(network: EfficientNetLite0, path: Path) -> None:
+    """Gives the network ImageNet's weights, or those of a teacher.pt for the same classes.
+
+    Raises:
+        DataError: the file is neither.
+    """
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+        if "fc.weight" in weights:
+            network.load_state_dict(weights)
+        else:
+            network.take(weights)
+    except (KeyError, RuntimeError, UnpicklingError) as error:
+        raise DataError(f"{path}: neither EfficientNet-Lite0's weights nor a teacher for these classes: {error}") from error
+
+
 def fine_tune(network: EfficientNetLite0, pictures: Pictures, options: argparse.Namespace) -> None:
     """Trains the network for the given minutes; it ends as the moving average of its weights."""
     inner = [p for name, p in network.named_parameters() if p.requires_grad and not name.startswith("fc.")]
@@ -80,6 +98,7 @@ def fine_tune(network: EfficientNetLite0, pictures: Pictures, options: argparse.
     optimizer = torch.optim.AdamW(groups, lr=options.rate, weight_decay=DECAY)
     average = MovingAverage(network, 0.995)
     generator = torch.Generator().manual_seed(options.seed)
+    how = Augmentation(options.side, shift=options.side // 8, cutout=options.side // 4)
     started, progress, seconds = time.monotonic(), 0.0, 60 * options.minutes
     bar = tqdm(total=round(seconds), desc="fine-tuning", unit="s", leave=False, disable=None)
     network.train()
@@ -90,7 +109,7 @@ def fine_tune(network: EfficientNetLite0, pictures: Pictures, options: argparse.
                 break
             for group in optimizer.param_groups:
                 group["lr"] = options.rate * group["share"] * rate_factor(progress, WARM_UP, 1 - WARM_UP)
-            crops = data.augment(pictures.pixels[indices], generator, options.side, options.side // 8, 0)
+            crops, _ = augment(pictures.pixels[indices], generator, how)
             with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
                 logits = network(pixels_of(crops))
             loss = functional.cross_entropy(logits.float(), pictures.targets[indices])
@@ -129,10 +148,7 @@ def main(argv: list[str] | None = None) -> float:
     train_part, held_out = (part.pixels for part in data.split(positions, options.validation, options.seed))
     torch.manual_seed(options.seed)
     network = EfficientNetLite0(len(pictures.labels)).to(memory_format=torch.channels_last)
-    try:
-        network.take(torch.load(options.weights, map_location="cpu", weights_only=True))
-    except KeyError as error:
-        raise DataError(f"{options.weights}: has no {error}; EfficientNet-Lite0's weights are wanted") from error
+    begin(network, options.weights)
     fine_tune(network, pictures.subset(train_part), options)
     torch.save(network.state_dict(), options.out / "teacher.pt")
     network.eval()

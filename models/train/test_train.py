@@ -28,6 +28,7 @@ import parallel
 import teach
 import tin
 import train
+from augmentation import Augmentation, augment, batches, distort
 from nets import NETS
 from nets.convolution import Convolution
 from nets.efficientnet_lite import STAGES, EfficientNetLite0, Folded
@@ -318,9 +319,13 @@ class Teaching(Folder):
                     "--device", "cpu", "--teacher", str(out / "logits.npz")])
         self.assertTrue((self.folder / "run" / "best.pt").exists())
 
-        torch.save({"fc.weight": torch.zeros(3)}, path)
-        with self.assertRaisesRegex(data.DataError, "lite.pth: has no '_bn0.weight'"):
-            teach.main([*common, str(path)])
+        again, expected = EfficientNetLite0(3), torch.load(out / "teacher.pt", weights_only=True)
+        teach.begin(again, out / "teacher.pt")
+        self.assertTrue(all(torch.equal(value, expected[name]) for name, value in again.state_dict().items()))
+        for wrong in ({"_conv_stem.weight": torch.zeros(3)}, {"fc.weight": torch.zeros(3)}):
+            torch.save(wrong, path)
+            with self.assertRaisesRegex(data.DataError, "lite.pth: neither EfficientNet-Lite0's weights nor a teacher"):
+                teach.main([*common, str(path)])
         fewer = data.Pictures(torch.zeros(9, 4, 4, 3, dtype=torch.uint8), torch.arange(9) % 3, LABELS)
         with self.assertRaisesRegex(data.DataError, "logits.npz: was made for other pictures: 60 of blue"):
             teach.taught_logits(out / "logits.npz", fewer)
@@ -328,15 +333,16 @@ class Teaching(Folder):
     def test_every_picture_keeps_its_teachers_logits(self) -> None:
         count = 30
         pixels = torch.arange(count, dtype=torch.uint8).reshape(count, 1, 1, 1).expand(count, 4, 4, 3)
-        pictures = data.Pictures(pixels, torch.arange(count) % 3, LABELS, torch.arange(count).float()[:, None])
+        taught = torch.stack([torch.arange(count) / 10, torch.zeros(count)], 1)
+        pictures = data.Pictures(pixels, torch.arange(count) % 3, LABELS, taught)
         training, _ = data.split(pictures, 0.1)
         seen = []
         for index in range(2):
             generator = torch.Generator().manual_seed(1)
-            for batch in data.batches(training, 10, generator, side=4, shift=0, cutout=0, part=(index, 2)):
+            for batch in batches(training, 10, generator, Augmentation(4), (index, 2)):
                 whose = batch.x[:, 0, 0, 0] / data.SCALE + data.MEAN
-                self.assertTrue(torch.equal(whose, batch.taught[:, 0]))
-                self.assertTrue(torch.equal(whose.long() % 3, batch.targets))
+                torch.testing.assert_close(whose / 10, batch.taught[:, 0] - batch.taught[:, 1])
+                self.assertTrue(torch.equal(whose.long() % 3, batch.targets.argmax(1)))
                 seen += whose.tolist()
         self.assertEqual(len(set(seen)), len(training))
 
@@ -455,7 +461,7 @@ class Average(Folder):
 class Pictures(Folder):
     def test_crops_are_windows_of_the_reflected_picture(self) -> None:
         pixels = torch.randint(0, 256, (5, 16, 16, 3), dtype=torch.uint8)
-        crops = data.augment(pixels, torch.Generator().manual_seed(3), side=12, shift=2, cutout=0)
+        crops, _ = augment(pixels, torch.Generator().manual_seed(3), Augmentation(12, shift=2))
         padded = np.pad(pixels.numpy(), ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
         for crop, picture in zip(crops.numpy(), padded):
             windows = [picture[y : y + 12, x : x + 12] for y in range(9) for x in range(9)]
@@ -463,15 +469,55 @@ class Pictures(Folder):
 
     def test_resized_batches_are_pillows(self) -> None:
         pixels = torch.randint(0, 256, (6, 16, 16, 3), dtype=torch.uint8)
-        pictures = data.Pictures(pixels, torch.arange(6), LABELS)
-        stream = data.batches(pictures, 6, torch.Generator().manual_seed(3), side=16, shift=0, cutout=0, resized=12)
+        pictures = data.Pictures(pixels, torch.arange(6), list("abcdef"))
+        stream = batches(pictures, 6, torch.Generator().manual_seed(3), Augmentation(16, resized=12))
         batch = next(stream)
         found = (batch.x / data.SCALE + data.MEAN).permute(0, 2, 3, 1).numpy()
-        for picture, target in zip(found, batch.targets):
+        for picture, target in zip(found, batch.targets.argmax(1)):
             wanted = np.asarray(Image.fromarray(pixels[target].numpy()).resize((12, 12), Image.Resampling.BILINEAR))
             # Pillow rounds twice.
             apart = min(np.abs(picture - sides).max() for sides in (wanted, wanted[:, ::-1]))
             self.assertLess(apart, 1.1)
+
+    def test_a_pasted_piece_counts_by_its_pixels(self) -> None:
+        count, side = 64, 8
+        colours = torch.arange(count, dtype=torch.uint8)
+        pixels = colours.reshape(count, 1, 1, 1).expand(count, side, side, 3)
+        taught = torch.eye(count) * 4
+        labels = [f"{index:02}" for index in range(count)]
+        pictures = data.Pictures(pixels, torch.arange(count), labels, taught)
+        how = Augmentation(side, cutmix=0.5)
+        batch = next(batches(pictures, count, torch.Generator().manual_seed(2), how))
+        found = (batch.x[:, 0] / data.SCALE + data.MEAN).long().reshape(count, -1)
+        shares = torch.stack([(found == colour).float().mean(1) for colour in range(count)], 1)
+        torch.testing.assert_close(batch.targets, shares)
+        torch.testing.assert_close(batch.taught.softmax(1), shares @ taught.softmax(1))
+        mixed = (shares < 1).all(1)
+        self.assertTrue(0.25 < mixed.float().mean() < 0.65)
+        self.assertGreater((1 - shares[mixed].amax(1)).mean(), 0.1)
+
+    def test_an_erased_square_is_grey(self) -> None:
+        pixels = torch.full((200, 16, 16, 3), 7, dtype=torch.uint8)
+        crops, share = augment(pixels, torch.Generator().manual_seed(2), Augmentation(16, cutout=4))
+        erased = (crops == int(data.MEAN)).all(3)
+        self.assertTrue(((crops == 7).all(3) ^ erased).all())
+        self.assertEqual(erased.sum((1, 2)).max(), 16)
+        # Its centre is anywhere: of a side of 16, 13 positions show it whole.
+        self.assertAlmostEqual((erased.sum((1, 2)) == 16).float().mean().item(), (13 / 16) ** 2, delta=0.1)
+        self.assertEqual(share.sum(), 0)
+
+    def test_a_share_is_distorted_and_a_seed_repeats_it(self) -> None:
+        pixels = torch.randint(0, 256, (300, 16, 16, 3), dtype=torch.uint8)
+        before = pixels.clone()
+        seen = []
+        for _ in range(2):
+            torch.manual_seed(5)
+            seen.append(distort(pixels, torch.Generator().manual_seed(2), 0.5))
+        self.assertTrue(torch.equal(*seen))
+        self.assertTrue(torch.equal(pixels, before))
+        changed = (seen[0] != pixels).flatten(1).any(1).float().mean().item()
+        # A few operations, such as the identity, change nothing.
+        self.assertTrue(0.35 < changed < 0.5, changed)
 
     def test_parts_are_apart_and_balanced(self) -> None:
         pictures = data.Pictures(torch.arange(60).reshape(60, 1, 1, 1), torch.arange(60) % 3, LABELS)

@@ -21,8 +21,8 @@ from tqdm import tqdm
 import checkpoint
 import data
 import parallel
+from augmentation import Augmentation, Batch, batches
 from checkpoint import Spec
-from data import Batch
 from nets import NETS, stem
 from objective import Distillation, MovingAverage, losses, parameter_groups, rate_factor
 from parallel import Alone
@@ -51,6 +51,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--early-resize", action="store_true", help="resize whole pictures to --early-side, don't crop")
     parser.add_argument("--early", type=float, help="share of the schedule that is early; default: until the rate falls")
     parser.add_argument("--cutout", type=int, default=0, help="side of the erased square in pixels")
+    parser.add_argument("--cutmix", type=float, default=0.0, help="share of pictures with a piece of another instead")
+    parser.add_argument("--distort", type=float, default=0.0, help="share of pictures that TrivialAugment changes")
+    parser.add_argument("--plain", type=float, default=0.0, help="share of the schedule, at the end, without these two")
     parser.add_argument("--no-auxiliary", action="store_true", help="train without auxiliary classifiers")
     parser.add_argument("--validation", type=float, default=0.1, help="share of each class that is held out")
     parser.add_argument("--teacher", type=Path, help="what to distil from: a checkpoint, or logits that teach.py wrote")
@@ -144,6 +147,17 @@ class Trainer:
             share = max(share, (self.seconds + time.monotonic() - started) / (60 * self.options.minutes))
         return share
 
+    def augmentation(self, progress: float) -> Augmentation:
+        """How the pictures of an epoch are augmented that begins at this progress."""
+        options, side = self.options, self.spec.size
+        early = progress < (1 - options.cool_down if options.early is None else options.early)
+        smaller = options.early_side if early else None
+        plain = progress >= 1 - options.plain
+        cutmix, distort = (0.0, 0.0) if plain else (options.cutmix, options.distort)
+        if options.early_resize:
+            return Augmentation(side, self.shift, options.cutout, cutmix, distort, smaller)
+        return Augmentation(smaller or side, self.shift, options.cutout, cutmix, distort)
+
     def step(self, batch: Batch) -> tuple[list[float], int]:
         """One optimiser step; the loss of each classifier and how many of the batch were right."""
         with torch.autocast(self.options.device.split(":")[0], torch.bfloat16, enabled=self.options.bf16):
@@ -156,7 +170,7 @@ class Trainer:
         loss.backward()
         self.optimizer.step()
         self.average.update(self.network)
-        return [part.item() for part in parts], (outputs[0].argmax(1) == batch.targets).sum().item()
+        return [part.item() for part in parts], (outputs[0].argmax(1) == batch.targets.argmax(1)).sum().item()
 
     @torch.no_grad()
     def meet(self) -> None:
@@ -168,15 +182,15 @@ class Trainer:
     def run_epoch(self) -> float:
         """Trains for one epoch, or until the time is over; returns the schedule's progress."""
         options, started = self.options, time.monotonic()
-        generator = torch.Generator().manual_seed(options.seed * 100_003 + self.epoch)
+        seed = options.seed * 100_003 + self.epoch
+        generator = torch.Generator().manual_seed(seed)
+        # What TrivialAugment and dropout draw from: each process its own, and again after a break.
+        torch.manual_seed(seed * self.group.size + self.group.rank)
         # Every process has its own part of what would be so many batches.
         together = options.batch * self.group.size
         count = -(-len(self.train_part) // together)
-        early = self.progress(self.epoch, started) < (1 - options.cool_down if options.early is None else options.early)
-        smaller = options.early_side if early else None
-        side, resized = (self.spec.size, smaller) if options.early_resize else (smaller or self.spec.size, None)
-        part = (self.group.rank, self.group.size)
-        stream = data.batches(self.train_part, together, generator, side, self.shift, options.cutout, part, resized)
+        how = self.augmentation(self.group.agree(self.progress(self.epoch, started)))
+        stream = batches(self.train_part, together, generator, how, (self.group.rank, self.group.size))
         self.network.train()
         for module in self.frozen:
             module.eval()
