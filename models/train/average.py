@@ -7,7 +7,6 @@ soups"). How much each counts is chosen on the validation part, which must be th
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,11 @@ import onnx
 from onnx import ModelProto, numpy_helper
 from tqdm import tqdm
 
+import command
 import data
+import exported
 from data import DataError
-from evaluate import labelled, onnx_labels, session_accuracy, side
+from evaluate import labelled, session_accuracy
 
 STEPS = 8
 """The shares that are tried are multiples of one STEPS-th."""
@@ -51,10 +52,11 @@ def main(argv: list[str] | None = None) -> float:
     parser.add_argument("--validation", type=float, default=0.1, help="share of each class that was held out")
     parser.add_argument("--seed", type=int, default=0, help="the trainings' seed")
     options = parser.parse_args(argv)
-    if onnx_labels(options.first) != onnx_labels(options.second):
+    labels = exported.labels(options.first)
+    if labels != exported.labels(options.second):
         raise DataError(f"{options.second}: knows other classes than {options.first}")
-    first, second = onnx.load(options.first), onnx.load(options.second)
-    pictures = labelled(options.data, side(options.first), onnx_labels(options.first))
+    first, second = exported.read(options.first), exported.read(options.second)
+    pictures = labelled(options.data, exported.side(options.first), labels)
     _, held_out = data.split(pictures, options.validation, options.seed)
     shares = [step / STEPS for step in range(STEPS + 1)]
     found = {}
@@ -70,7 +72,4 @@ def main(argv: list[str] | None = None) -> float:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (DataError, ValueError, OSError) as error:
-        sys.exit(f"average.py: {error}")
+    command.run("average.py", main)

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -30,8 +31,18 @@ def save(path: Path, spec: Spec, weights: dict[str, torch.Tensor], **extra: Any)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint; tensors and plain values only, nothing in the file is executed."""
-    return torch.load(path, map_location="cpu", weights_only=True)
+    """The content of a checkpoint; tensors and plain values only, nothing in the file is executed.
+
+    Raises:
+        ValueError: the file is none.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{path}: no checkpoint, or a damaged one") from error
+    if not isinstance(content, dict) or not {"spec", "weights"} <= content.keys():
+        raise ValueError(f"{path}: no checkpoint that train.py wrote")
+    return content
 
 
 def load(path: Path) -> tuple[nn.Module, Spec]:

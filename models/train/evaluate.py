@@ -6,24 +6,16 @@ For the test set: once, when nothing is left to choose.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxruntime
 
 import checkpoint
+import command
 import data
+import exported
 from train import accuracy
-
-
-def onnx_labels(path: Path) -> list[str]:
-    """The classes that export.py wrote into the file."""
-    properties = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
-    if "labels" not in properties:
-        raise ValueError(f"{path}: names no classes; export it with export.py")
-    return properties["labels"].split("\n")
 
 
 def session_accuracy(model: str | bytes, pictures: data.Pictures) -> float:
@@ -37,14 +29,9 @@ def session_accuracy(model: str | bytes, pictures: data.Pictures) -> float:
     return right / len(pictures)
 
 
-def side(path: Path) -> int:
-    """The side of the pictures that an exported file takes, in pixels."""
-    return onnx.load(path).graph.input[0].type.tensor_type.shape.dim[2].dim_value
-
-
 def onnx_accuracy(path: Path, source: Path) -> tuple[float, int]:
     """Accuracy of an exported file in ONNX Runtime, and the number of pictures."""
-    pictures = labelled(source, side(path), onnx_labels(path))
+    pictures = labelled(source, exported.side(path), exported.labels(path))
     return session_accuracy(str(path), pictures), len(pictures)
 
 
@@ -72,7 +59,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (data.DataError, ValueError, OSError) as error:
-        sys.exit(f"evaluate.py: {error}")
+    command.run("evaluate.py", main)

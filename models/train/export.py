@@ -7,7 +7,6 @@ training's mean and scale. Its answer is checked against PyTorch's before the fi
 """
 
 import argparse
-import sys
 import warnings
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import checkpoint
+import command
 import data
 from checkpoint import Spec
 
@@ -113,7 +113,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        sys.exit(f"export.py: {error}")
+    command.run("export.py", main)

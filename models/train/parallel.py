@@ -69,7 +69,7 @@ def run(size: int, work: Callable[..., Any], *arguments: Any) -> None:
     """Runs `work(group, *arguments)` in `size` processes and waits for all; one that fails ends the others.
 
     Raises:
-        ValueError: one failed; the message is its error's.
+        ValueError: one failed, and the message is its error's; or one was killed.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -78,3 +78,5 @@ def run(size: int, work: Callable[..., Any], *arguments: Any) -> None:
         multiprocessing.spawn(_enter, (size, port, work, arguments), size)
     except multiprocessing.ProcessRaisedException as error:
         raise ValueError(str(error).strip().splitlines()[-1]) from error
+    except multiprocessing.ProcessExitedException as error:
+        raise ValueError(f"{error}; memory may have run out") from error

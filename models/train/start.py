@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import data
+import exported
 import tin
 from data import DataError, Pictures
 from nets.blocks import BasicConv2d
-from nets.googlenet import GoogLeNet
+from nets.googlenet import FEATURES, BookGoogLeNet, GoogLeNet
 
 PIXELS = 4_096_000
 """From how many pixels of training pictures the statistics of the batch normalisations are taken."""
@@ -46,7 +47,7 @@ def read(path: Path) -> Source:
     """
     if path.suffix == ".tin":
         return read_tin(path)
-    graph = onnx.load(path).graph
+    graph = exported.read(path).graph
     values = {entry.name: torch.from_numpy(numpy_helper.to_array(entry).copy()) for entry in graph.initializer}
     found: dict[str, list[Layer]] = {"Conv": [], "Gemm": []}
     response = None
@@ -68,11 +69,12 @@ def read(path: Path) -> Source:
 
 
 def read_tin(path: Path) -> Source:
-    """Reads an int8 file that was made from an exported network: the names of its steps are the exporter's."""
+    """Reads an int8 file, made from what export.py or `tinception import` wrote: their names are known."""
     layers = {name: (torch.from_numpy(w), torch.from_numpy(b)) for name, (w, b) in tin.convolutions(path).items()}
-    weight, bias = layers.pop("/network/fc/Gemm", (None, None))
-    if weight is None:
-        raise DataError(f"{path}: has no linear layer named as export.py names it; it is another network")
+    linear = next((name for name in ("/network/fc/Gemm", "fc") if name in layers), None)
+    if linear is None:
+        raise DataError(f"{path}: has no linear layer named fc; it is another network")
+    weight, bias = layers.pop(linear)
     # By name, since steps that run together stand together; in these networks the names' order is that of the layers.
     return Source([layers[name] for name in sorted(layers)], (weight.flatten(1), bias), None)
 
@@ -164,6 +166,9 @@ def start_from(network: nn.Module, path: Path, pictures: Pictures) -> None:
     else:
         fill_with_response(network, source, x, path)
     weight, bias = source.linear
+    if path.suffix == ".tin" and isinstance(network, BookGoogLeNet):
+        # An int8 file's linear layer sees the features of 5b position by position, PyTorch's channel by channel.
+        weight = weight.unflatten(1, (-1, FEATURES)).transpose(1, 2).flatten(1)
     if weight.shape == network.fc.weight.shape:
         network.fc.weight.copy_(weight)
         network.fc.bias.copy_(bias)

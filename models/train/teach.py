@@ -9,11 +9,11 @@ that of the mean, is printed. ImageNet's weights are in the package efficientnet
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -21,7 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
+import command
 import data
+import exported
+import tin
 from augmentation import Augmentation, augment
 from checkpoint import Spec
 from data import DataError, Pictures
@@ -57,17 +60,23 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def taught_logits(path: Path, pictures: Pictures) -> Tensor:
+def taught_logits(path: Path, pictures: Pictures, validation: float, seed: int) -> Tensor:
     """The logits of a file that this script wrote for these pictures, (pictures, classes).
 
     Raises:
-        DataError: it was written for others.
+        DataError: it was written for others, or its teacher has been trained on pictures that are held out here.
     """
-    with np.load(path) as content:
-        logits, labels = torch.from_numpy(content["logits"]), content["labels"].tolist()
-    if labels != pictures.labels or len(logits) != len(pictures):
+    try:
+        with np.load(path) as content:
+            logits, labels, targets, held_out = (content[name] for name in ("logits", "labels", "targets", "held_out"))
+    except (KeyError, ValueError, BadZipFile) as error:
+        raise DataError(f"{path}: not what teach.py writes; make it again with it") from error
+    if labels.tolist() != pictures.labels or not np.array_equal(targets, pictures.targets.numpy()):
         raise DataError(f"{path}: was made for other pictures: {len(logits)} of {', '.join(labels)}")
-    return logits
+    if held_out.tolist() != [validation, seed]:
+        its = f"--validation {held_out[0]:g} --seed {held_out[1]:g}"
+        raise DataError(f"{path}: its teacher was trained on pictures that are held out here; train with {its}")
+    return torch.from_numpy(logits)
 
 
 def pixels_of(pictures: Tensor) -> Tensor:
@@ -83,6 +92,8 @@ def begin(network: EfficientNetLite0, path: Path) -> None:
     """
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
+        if "_blocks.0._se_reduce.weight" in weights:
+            raise DataError(f"{path}: squeezes and excites: EfficientNet, not EfficientNet-Lite0")
         if "fc.weight" in weights:
             network.load_state_dict(weights)
         else:
@@ -131,11 +142,19 @@ def says(network: Callable[[Tensor], Tensor], pictures: Pictures, name: str) -> 
 
 
 def second(options: argparse.Namespace) -> tuple[nn.Module, Pictures]:
-    """The second teacher, and the pictures in the size it takes."""
+    """The second teacher, and the pictures in the size it takes.
+
+    Raises:
+        DataError: it is another network, or its classes aren't those of the pictures.
+    """
     size = options.size or NETS[options.net].size
     pictures = data.load(options.data, size)
+    path = options.other
+    labels = tin.labels(path) if path.suffix == ".tin" else exported.labels(path)
+    if labels != pictures.labels:
+        raise DataError(f"{path}: knows other classes than {options.data}: {', '.join(labels)}")
     network = Spec(options.net, size, pictures.labels).build(auxiliary=False)
-    start_from(network, options.other, data.split(pictures, options.validation, options.seed)[0])
+    start_from(network, path, data.split(pictures, options.validation, options.seed)[0])
     return network.eval(), pictures
 
 
@@ -147,14 +166,15 @@ def main(argv: list[str] | None = None) -> float:
     positions = Pictures(torch.arange(len(pictures)), pictures.targets, pictures.labels)
     train_part, held_out = (part.pixels for part in data.split(positions, options.validation, options.seed))
     torch.manual_seed(options.seed)
+    # First, so that a file that doesn't fit is told before the long work.
+    other, its_pictures = second(options) if options.other else (None, None)
     network = EfficientNetLite0(len(pictures.labels)).to(memory_format=torch.channels_last)
     begin(network, options.weights)
     fine_tune(network, pictures.subset(train_part), options)
     torch.save(network.state_dict(), options.out / "teacher.pt")
     network.eval()
     found = {"EfficientNet-Lite0": says(lambda pixels: network(pixels_of(pixels)), pictures, "EfficientNet-Lite0")}
-    if options.other:
-        other, its_pictures = second(options)
+    if other:
         name = options.other.name
         found[name] = says(lambda pixels: other(data.normalise(pixels))[0], its_pictures, name)
     found["mean"] = torch.stack(list(found.values())).mean(0)
@@ -162,12 +182,11 @@ def main(argv: list[str] | None = None) -> float:
     for name, logits in found.items():
         share = (logits[held_out].argmax(1) == pictures.targets[held_out]).float().mean().item()
         print(f"{name}: validation {share:.2%}")
-    np.savez(options.out / "logits.npz", logits=found["mean"].numpy(), labels=np.array(pictures.labels))
+    held_out_by = np.array([options.validation, options.seed])
+    parts = {"labels": np.array(pictures.labels), "targets": pictures.targets.numpy(), "held_out": held_out_by}
+    np.savez(options.out / "logits.npz", logits=found["mean"].numpy(), **parts)
     return share
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (DataError, ValueError, OSError) as error:
-        sys.exit(f"teach.py: {error}")
+    command.run("teach.py", main)

@@ -1,4 +1,4 @@
-"""The README's three commands, as a newcomer runs them: own pictures in folders, to an int8 model that knows them.
+"""What takes both Python and the program: the README's three commands, as a newcomer runs them, and a start from int8.
 
 Needs cargo, or the path of the program in TINCEPTION_PROGRAM; about a minute on two cores.
 """
@@ -10,7 +10,13 @@ import sys
 import unittest
 from pathlib import Path
 
-from test_train import LABELS, Folder, synthetic
+import torch
+
+import checkpoint
+import data
+import tin
+from fixtures import LABELS, Folder, randomise, synthetic
+from start import start_from
 
 HERE = Path(__file__).parent
 
@@ -53,6 +59,27 @@ class OwnClasses(Folder):
         right = sum(entry["top"][0]["label"] == Path(entry["file"]).parent.name for entry in classified)
         self.assertEqual({entry["top"][0]["label"] for entry in classified}, set(LABELS))
         self.assertGreaterEqual(right, 54, f"{right} of 60 pictures that training has not seen")
+
+    def test_a_start_from_an_imported_network(self) -> None:
+        """An int8 file of a checkpoint that Python has not exported gives back what the checkpoint computes."""
+        synthetic(self.folder / "pictures", 12)
+        pictures = data.load(self.folder / "pictures", 32)
+        x = data.normalise(pictures.pixels)
+        for name in ("nano", "book"):
+            with self.subTest(name):
+                torch.manual_seed(1)
+                spec = checkpoint.Spec(name, 32, LABELS)
+                network, started = spec.build(False), spec.build(False)
+                randomise(network)
+                files = [self.folder / f"{name}.{suffix}" for suffix in ("pt", "onnx", "tin")]
+                checkpoint.save(files[0], spec, network.state_dict())
+                run(program(), "import", files[0], "--arch", name, "-o", files[1])
+                run(program(), "quantize", files[1], "--calibration", self.folder / "pictures", "-o", files[2])
+                self.assertEqual(tin.labels(files[2]), LABELS)
+                start_from(started, files[2], pictures)
+                with torch.no_grad():
+                    logits, expected = started.eval()(x)[0], network.eval()(x)[0]
+                self.assertLess((logits - expected).square().mean() / expected.square().mean(), 0.01)
 
 
 if __name__ == "__main__":

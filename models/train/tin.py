@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAGIC = b"\x89TIN\r\n\x1a\n"
-TENSORS, STEPS = 1, 2
+TENSORS, STEPS, LABELS = 1, 2, 3
 CONVOLUTION = 0
 
 
@@ -49,6 +49,18 @@ def convolutions(path: Path) -> dict[str, tuple[NDArray[np.float32], NDArray[np.
     try:
         return _convolutions(content)
     except (struct.error, KeyError, IndexError, ValueError) as error:
+        raise FormatError(f"{path}: {error}") from error
+
+
+def labels(path: Path) -> list[str]:
+    """The classes that the file names.
+
+    Raises:
+        FormatError: no .tin file, a damaged one, or one without classes.
+    """
+    try:
+        return b"".join(sections(path.read_bytes())[LABELS][1]).decode().splitlines()
+    except (struct.error, KeyError, ValueError) as error:
         raise FormatError(f"{path}: {error}") from error
 
 

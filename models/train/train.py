@@ -8,7 +8,6 @@ needs), log.json and curves.svg. A validation part is held out of the data; test
 
 import argparse
 import json
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import nn
 from tqdm import tqdm
 
 import checkpoint
+import command
 import data
 import parallel
 from augmentation import Augmentation, Batch, batches
@@ -67,7 +67,17 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--processes", type=int, default=1, help="processes of one thread that train together (CPU)")
     parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    for name in ("cutmix", "distort", "plain"):
+        if not 0 <= getattr(options, name) <= 1:
+            parser.error(f"--{name} is a share: 0 to 1")
+    if options.processes < 1:
+        parser.error("--processes: one is the least")
+    if options.processes > 1 and options.threads:
+        parser.error("--threads is for one process; of --processes each has one thread")
+    if (options.early is not None or options.early_resize) and not options.early_side:
+        parser.error("--early and --early-resize need --early-side")
+    return options
 
 
 @torch.no_grad()
@@ -92,7 +102,7 @@ class Trainer:
         self.shift = size // 8 if options.shift is None else options.shift
         pictures = data.load(options.data, size)
         if options.teacher and options.teacher.suffix == ".npz":
-            pictures.taught = taught_logits(options.teacher, pictures)
+            pictures.taught = taught_logits(options.teacher, pictures, options.validation, options.seed)
         pictures = pictures.to(options.device)
         self.train_part, self.validation_part = data.split(pictures, options.validation, options.seed)
         self.spec = Spec(options.net, size, pictures.labels)
@@ -285,7 +295,4 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (data.DataError, ValueError, FileNotFoundError) as error:
-        sys.exit(f"train.py: {error}")
+    command.run("train.py", main)

@@ -22,6 +22,9 @@ MODULES = {
     "5b": (832, 384, 192, 384, 48, 128, 128),
 }
 
+FEATURES = 1024
+"""Channels of 5b."""
+
 
 class NineModules(nn.Module):
     """What both networks share: the nine inception modules and the auxiliary classifiers behind 4a and 4d."""
@@ -64,7 +67,7 @@ class BookGoogLeNet(NineModules):
         self.maxpool3 = nn.MaxPool2d(3, stride=2, padding=1)
         self.maxpool4 = nn.MaxPool2d(3, stride=2, padding=1)
         self.avgpool = nn.AvgPool2d(7, stride=1)
-        self.fc = nn.Linear(4096, classes)
+        self.fc = nn.Linear(2 * 2 * FEATURES, classes)
         initialise(self)
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -89,7 +92,7 @@ class GoogLeNet(NineModules):
         self.maxpool4 = nn.MaxPool2d(2, stride=2, ceil_mode=True)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(1024, classes)
+        self.fc = nn.Linear(FEATURES, classes)
         initialise(self)
 
     def forward(self, x: Tensor) -> list[Tensor]:
