@@ -1,6 +1,7 @@
 """Writes a trained network as ONNX: no auxiliary classifiers, batch of one, weights inside the file.
 
     python3 export.py runs/nano/best.pt --out nano.onnx
+    python3 export.py nano.tin --net nano --out nano.onnx    # the float network that an int8 file stands for
 
 The file takes RGB pixels, 0 to 255, as floats in NCHW; it normalises them itself, so nobody has to repeat the
 training's mean and scale. Its answer is checked against PyTorch's before the file gets its name.
@@ -19,7 +20,11 @@ from torch import Tensor, nn
 import checkpoint
 import command
 import data
+import tin
 from checkpoint import Spec
+from data import Pictures
+from nets import NETS
+from start import start_from
 
 TOLERANCE = 1e-4
 """Largest difference from PyTorch that passes, as a share of the largest logit."""
@@ -93,15 +98,35 @@ def difference(network: nn.Module, spec: Spec, path: Path, pictures: int = 8) ->
     return worst
 
 
+def from_int8(path: Path, net: str) -> tuple[nn.Module, Spec]:
+    """The float network that an int8 file stands for: each weight is its int8 value times the channel's scale.
+
+    Raises:
+        DataError: the file's layers are not those of the network.
+    """
+    spec = Spec(net, tin.side(path), tin.labels(path))
+    network = spec.build(auxiliary=False)
+    # They give the batch normalisations their statistics; which ones makes no difference to what the network computes.
+    noise = torch.randint(256, (64, spec.size, spec.size, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    start_from(network, path, Pictures(noise, torch.zeros(len(noise), dtype=torch.long), spec.labels))
+    return network.eval(), spec
+
+
 def main(argv: list[str] | None = None) -> None:
-    """Exports the checkpoint the arguments name."""
+    """Exports the checkpoint or the int8 file the arguments name."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoint", type=Path, help="checkpoint (.pt) or int8 file (.tin)")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--opset", type=int, default=13, choices=range(13, 18))
     parser.add_argument("--keep-batch-norm", action="store_true", help="don't fold it into the convolutions")
+    parser.add_argument("--net", choices=NETS, help="an int8 file's network")
     options = parser.parse_args(argv)
-    network, spec = checkpoint.load(options.checkpoint)
+    if options.checkpoint.suffix == ".tin":
+        if not options.net:
+            parser.error("an int8 file needs --net")
+        network, spec = from_int8(options.checkpoint, options.net)
+    else:
+        network, spec = checkpoint.load(options.checkpoint)
     partial = options.out.with_suffix(".partial.onnx")
     to_onnx(network, spec, partial, options.opset, not options.keep_batch_norm)
     worst = difference(network, spec, partial)

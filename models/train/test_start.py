@@ -13,6 +13,7 @@ from torch.nn import functional
 import checkpoint
 import data
 import export
+import exported
 import tin
 from fixtures import ARTEFACTS, LABELS, Folder, randomise, synthetic
 from nets import NETS
@@ -91,6 +92,26 @@ class Start(Folder):
         with torch.no_grad():
             logits, expected = ours.eval()(x)[0], theirs.eval()(x)[0]
         self.assertLess((logits - expected).square().mean() / expected.square().mean(), 0.01)
+
+    def test_an_int8_file_is_exported(self) -> None:
+        """The weights stay what the file stands for, and the answers are close to the float network's."""
+        path, peer = self.folder / "nano.onnx", ARTEFACTS / "nano" / "nano.onnx"
+        export.main([str(ARTEFACTS / "nano.tin"), "--net", "nano", "--out", str(path)])
+        self.assertEqual(exported.labels(path), exported.labels(peer))
+        self.assertEqual(exported.side(path), 32)
+        expected = tin.convolutions(ARTEFACTS / "nano.tin")
+        graph = onnx.load(path).graph
+        values = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
+        layers = [node for node in graph.node if node.op_type in ("Conv", "Gemm")]
+        self.assertEqual({node.name for node in layers}, set(expected))
+        for node in layers:
+            weight, _ = expected[node.name]
+            np.testing.assert_allclose(values[node.input[1]].reshape(weight.shape), weight, rtol=1e-4, atol=1e-6)
+        pixels = np.random.default_rng(3).integers(0, 256, (1, 3, 32, 32)).astype(np.float32)
+        ours, theirs = (onnxruntime.InferenceSession(str(file)).run(None, {"pixels": pixels})[0] for file in (path, peer))
+        self.assertLess(np.square(ours - theirs).mean() / np.square(theirs).mean(), 0.01)
+        with self.assertRaisesRegex(data.DataError, "nano.tin: convolution 1 is not the"):
+            export.main([str(ARTEFACTS / "nano.tin"), "--net", "googlenet", "--out", str(self.folder / "other.onnx")])
 
     def test_what_is_no_int8_file_is_refused(self) -> None:
         whole = (ARTEFACTS / "nano.tin").read_bytes()

@@ -64,6 +64,21 @@ def labels(path: Path) -> list[str]:
         raise FormatError(f"{path}: {error}") from error
 
 
+def side(path: Path) -> int:
+    """The side of the pictures that the file takes, in pixels.
+
+    Raises:
+        FormatError: no .tin file, or a damaged one.
+    """
+    content = path.read_bytes()
+    try:
+        tensors = sections(content)[TENSORS][1]
+        (index,) = struct.unpack_from("<H", content, 28)
+        return struct.unpack_from("<I", tensors[index], 4)[0]
+    except (struct.error, KeyError, IndexError, ValueError) as error:
+        raise FormatError(f"{path}: {error}") from error
+
+
 def _convolutions(content: bytes) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
     table = sections(content)
     tensors = table[TENSORS][1]
