@@ -22,9 +22,9 @@ import command
 import data
 import tin
 from checkpoint import Spec
-from data import Pictures
+from data import DataError, Pictures
 from nets import NETS
-from start import start_from
+from start import on_blocks, start_from
 
 TOLERANCE = 1e-4
 """Largest difference from PyTorch that passes, as a share of the largest logit."""
@@ -109,7 +109,26 @@ def from_int8(path: Path, net: str) -> tuple[nn.Module, Spec]:
     # They give the batch normalisations their statistics; which ones makes no difference to what the network computes.
     noise = torch.randint(256, (64, spec.size, spec.size, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     start_from(network, path, Pictures(noise, torch.zeros(len(noise), dtype=torch.long), spec.labels))
+    check_resolutions(network, spec, path)
     return network.eval(), spec
+
+
+@torch.no_grad()
+def check_resolutions(network: nn.Module, spec: Spec, path: Path) -> None:
+    """Sees that the convolutions of both have the same outputs' sides: some networks differ in a pool's stride alone.
+
+    Raises:
+        DataError: they have not.
+    """
+    sides = tin.output_sides(path)
+    # By name, as `start.read_tin` has them; the linear layer, which is none of the network's blocks, has one pixel.
+    expected = [sides[name] for name in sorted(sides) if "fc" not in name.split("/")]
+    found = []
+    blank = torch.zeros(1, 3, spec.size, spec.size)
+    on_blocks(network, blank, lambda block, x: found.append(-(-x.shape[2] // block.conv.stride[0])))
+    if found != expected:
+        index, (its, ours) = next((i, pair) for i, pair in enumerate(zip(expected, found), 1) if pair[0] != pair[1])
+        raise DataError(f"{path}: convolution {index} gives {its}x{its} pixels, in {spec.net} {ours}x{ours}; it is another network")
 
 
 def main(argv: list[str] | None = None) -> None:

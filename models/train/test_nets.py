@@ -37,9 +37,32 @@ class Gradients(unittest.TestCase):
                         torch.testing.assert_close(inputs[0].grad, inputs[1].grad, rtol=1e-4, atol=1e-4)
 
 
+    def test_they_are_pytorchs_own_in_bfloat16(self) -> None:
+        """Few pixels are gathered there, too; both round to 8 bits."""
+        torch.manual_seed(7)
+        for kernel, side in ((1, 4), (3, 4), (5, 2)):
+            with self.subTest(kernel=kernel, side=side):
+                layer = Convolution(16, 8, kernel, 1).to(memory_format=torch.channels_last)
+                exact = nn.Conv2d(16, 8, kernel, 1, kernel // 2, bias=False)
+                exact.load_state_dict(layer.state_dict())
+                x = torch.randn(6, 16, side, side).to(memory_format=torch.channels_last).requires_grad_()
+                with torch.autocast("cpu", torch.bfloat16):
+                    output = layer(x)
+                self.assertEqual(type(output.grad_fn).__name__, "_SameConvolutionBackward")
+                output.float().square().sum().backward()
+                same = x.detach().clone().requires_grad_()
+                exact(same).square().sum().backward()
+                for ours, theirs in ((layer.weight.grad, exact.weight.grad), (x.grad, same.grad)):
+                    self.assertEqual(ours.dtype, torch.float32)
+                    self.assertLess((ours - theirs).norm() / theirs.norm(), 0.02)
+
+
 class Networks(unittest.TestCase):
     def test_every_network_trains_all_its_classifiers(self) -> None:
-        for name, size, count in (("nano", 32, 3), ("book", 32, 3), ("googlenet", 64, 3), ("inception-v3", 299, 2)):
+        counts = {"nano": 3, "book": 3, "googlenet": 3, "googlenet-fine": 3, "inception-v3": 2}
+        self.assertEqual(set(counts), set(NETS))
+        for name, count in counts.items():
+            size = 64 if name == "googlenet" else NETS[name].size
             with self.subTest(name), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 network = NETS[name].build(7, True)
@@ -76,7 +99,7 @@ class Networks(unittest.TestCase):
 
 class Export(Folder):
     def test_every_network_equals_pytorch(self) -> None:
-        for name, size in (("nano", 32), ("book", 32), ("googlenet", 64), ("inception-v3", 96)):
+        for name, size in (("nano", 32), ("book", 32), ("googlenet", 64), ("googlenet-fine", 64), ("inception-v3", 96)):
             for fold in (True, False):
                 with self.subTest(net=name, fold=fold), warnings.catch_warnings():
                     warnings.simplefilter("ignore")

@@ -113,6 +113,11 @@ class Start(Folder):
         with self.assertRaisesRegex(data.DataError, "nano.tin: convolution 1 is not the"):
             export.main([str(ARTEFACTS / "nano.tin"), "--net", "googlenet", "--out", str(self.folder / "other.onnx")])
 
+    def test_an_int8_file_of_another_resolution_is_not_exported(self) -> None:
+        """GoogLeNet and its variant for small pictures have the same weights."""
+        with self.assertRaisesRegex(data.DataError, "googlenet-64.tin: convolution 4 gives 8x8 pixels"):
+            export.from_int8(ARTEFACTS / "googlenet-64.tin", "googlenet-fine")
+
     def test_what_is_no_int8_file_is_refused(self) -> None:
         whole = (ARTEFACTS / "nano.tin").read_bytes()
         flipped = whole[:-1] + bytes([whole[-1] ^ 1])

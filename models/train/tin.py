@@ -79,6 +79,26 @@ def side(path: Path) -> int:
         raise FormatError(f"{path}: {error}") from error
 
 
+def output_sides(path: Path) -> dict[str, int]:
+    """Name -> height of its output, in pixels, of every convolution, the linear layer among them.
+
+    Raises:
+        FormatError: no .tin file, or a damaged one.
+    """
+    content = path.read_bytes()
+    found = {}
+    try:
+        table = sections(content)
+        for step in table[STEPS][1]:
+            if step[0] == CONVOLUTION:
+                target, name_at, name_length = struct.unpack_from("<HxxIH", step, 8)
+                (height,) = struct.unpack_from("<I", table[TENSORS][1][target], 4)
+                found[content[name_at : name_at + name_length].decode()] = height
+    except (struct.error, KeyError, IndexError, ValueError) as error:
+        raise FormatError(f"{path}: {error}") from error
+    return found
+
+
 def _convolutions(content: bytes) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
     table = sections(content)
     tensors = table[TENSORS][1]

@@ -58,6 +58,9 @@ enum Arch {
     /// GoogLeNet as this project trains it: batch normalisation, true 5x5
     #[value(name = "googlenet")]
     GoogLeNet,
+    /// The same for small pictures, 64x64: all modules see twice the resolution
+    #[value(name = "googlenet-fine")]
+    GoogLeNetFine,
     /// torchvision's GoogLeNet: batch normalisation, 3x3 for 5x5
     #[value(name = "googlenet-torchvision")]
     GoogLeNetTorchvision,
@@ -114,6 +117,7 @@ mod network {
                 Self::Nano => Architecture::Nano,
                 Self::Book => Architecture::Book,
                 Self::GoogLeNet => Architecture::GoogLeNet,
+                Self::GoogLeNetFine => Architecture::GoogLeNetFine,
                 Self::GoogLeNetTorchvision => Architecture::GoogLeNetTorchvision,
                 Self::GoogLeNetCaffe => Architecture::GoogLeNetCaffe,
                 Self::InceptionV3 => Architecture::InceptionV3,

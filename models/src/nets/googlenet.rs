@@ -36,19 +36,25 @@ pub(super) enum Five {
     Split,
 }
 
+/// The second pool of the ImageNet network: kernel, stride, padding.
+pub(super) const HALVING: [u32; 3] = [3, 2, 0];
+
+/// The second pool for pictures so small that the modules would have hardly any pixels left.
+pub(super) const KEEPING: [u32; 3] = [3, 1, 1];
+
 /// A square window that keeps the size of its input, at stride 1.
 pub(super) const fn same(kernel: u32) -> Window {
     Window::square(kernel, 1).padded(Padding::same(kernel / 2))
 }
 
-/// The ImageNet network.
-pub(super) fn build(builder: &mut Builder<'_>, five: Five) -> Result<(), NetError> {
+/// The ImageNet network, its second pool [`HALVING`] or [`KEEPING`].
+pub(super) fn build(builder: &mut Builder<'_>, five: Five, second_pool: [u32; 3]) -> Result<(), NetError> {
     let stem = Window::square(7, 2).padded(Padding::same(3));
     let x = builder.basic("conv1", builder.input(), 64, stem)?;
     let x = builder.max_pool("maxpool1", x, [3, 2, 0], true)?;
     let x = builder.basic("conv2", x, 64, same(1))?;
     let x = builder.basic("conv3", x, 192, same(3))?;
-    let x = builder.max_pool("maxpool2", x, [3, 2, 0], true)?;
+    let x = builder.max_pool("maxpool2", x, second_pool, true)?;
     let x = modules(builder, x, five, [3, 2, 0], [2, 2, 0], true)?;
     let x = builder.global_average("avgpool", x)?;
     builder.classifier("fc", x)?;

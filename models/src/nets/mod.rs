@@ -34,6 +34,8 @@ pub enum Architecture {
     Book,
     /// GoogLeNet with batch normalisation and true 5x5 convolutions (`models/train/nets/googlenet.py`).
     GoogLeNet,
+    /// [`Architecture::GoogLeNet`] for small pictures: the pool in front of the module 3a keeps the resolution.
+    GoogLeNetFine,
     /// torchvision's GoogLeNet: batch normalisation, and a 3x3 where the 5x5 should be.
     GoogLeNetTorchvision,
     /// Caffe's GoogLeNet (BVLC): local response normalisation, true 5x5, no batch normalisation.
@@ -53,8 +55,15 @@ pub struct Built {
 
 impl Architecture {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Nano, Self::Book, Self::GoogLeNet, Self::GoogLeNetTorchvision, Self::GoogLeNetCaffe, Self::InceptionV3];
+    pub const ALL: [Self; 7] = [
+        Self::Nano,
+        Self::Book,
+        Self::GoogLeNet,
+        Self::GoogLeNetFine,
+        Self::GoogLeNetTorchvision,
+        Self::GoogLeNetCaffe,
+        Self::InceptionV3,
+    ];
 
     /// Its name on a command line.
     #[must_use]
@@ -63,6 +72,7 @@ impl Architecture {
             Self::Nano => "nano",
             Self::Book => "book",
             Self::GoogLeNet => "googlenet",
+            Self::GoogLeNetFine => "googlenet-fine",
             Self::GoogLeNetTorchvision => "googlenet-torchvision",
             Self::GoogLeNetCaffe => "googlenet-caffe",
             Self::InceptionV3 => "inception-v3",
@@ -80,6 +90,7 @@ impl Architecture {
     pub const fn size(self) -> u32 {
         match self {
             Self::Nano | Self::Book => 32,
+            Self::GoogLeNetFine => 64,
             Self::GoogLeNet | Self::GoogLeNetTorchvision | Self::GoogLeNetCaffe => 224,
             Self::InceptionV3 => 299,
         }
@@ -94,7 +105,7 @@ impl Architecture {
     pub fn preprocessing(self, size: u32) -> Preprocessing {
         // The shorter side of a picture for a network of the size it was designed for.
         let (shorter, mut chosen) = match self {
-            Self::Nano | Self::Book | Self::GoogLeNet => (self.size(), rgb(128.0, 1.0 / 64.0)),
+            Self::Nano | Self::Book | Self::GoogLeNet | Self::GoogLeNetFine => (self.size(), rgb(128.0, 1.0 / 64.0)),
             Self::GoogLeNetTorchvision => (256, rgb(127.5, 1.0 / 127.5)),
             Self::InceptionV3 => (342, rgb(127.5, 1.0 / 127.5)),
             Self::GoogLeNetCaffe => (256, Preprocessing::CAFFE_IMAGENET),
@@ -114,8 +125,9 @@ impl Architecture {
         match self {
             Self::Nano => nano::build(&mut builder)?,
             Self::Book => googlenet::build_book(&mut builder)?,
-            Self::GoogLeNet => googlenet::build(&mut builder, googlenet::Five::True)?,
-            Self::GoogLeNetTorchvision => googlenet::build(&mut builder, googlenet::Five::Three)?,
+            Self::GoogLeNet => googlenet::build(&mut builder, googlenet::Five::True, googlenet::HALVING)?,
+            Self::GoogLeNetFine => googlenet::build(&mut builder, googlenet::Five::True, googlenet::KEEPING)?,
+            Self::GoogLeNetTorchvision => googlenet::build(&mut builder, googlenet::Five::Three, googlenet::HALVING)?,
             Self::GoogLeNetCaffe => caffe::build(&mut builder)?,
             Self::InceptionV3 => inception_v3::build(&mut builder)?,
         }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from .googlenet import BookGoogLeNet, GoogLeNet
+from .googlenet import BookGoogLeNet, GoogLeNet, GoogLeNetFine
 from .inception_v3 import InceptionV3
 from .nano import Nano
 
@@ -26,6 +26,7 @@ NETS = {
     "nano": Net(Nano, 32),
     "book": Net(BookGoogLeNet, 32),
     "googlenet": Net(GoogLeNet, 224),
+    "googlenet-fine": Net(GoogLeNetFine, 64),
     "inception-v3": Net(InceptionV3, 299),
 }
 

@@ -70,7 +70,7 @@ def listing(state: dict[str, torch.Tensor]) -> str:
 
 def networks() -> dict[str, tuple[torch.nn.Module, int]]:
     """Each network with the side of its picture."""
-    own = {name: (NETS[name].build(10, True), NETS[name].size) for name in ["nano", "book"]}
+    own = {name: (NETS[name].build(10, True), NETS[name].size) for name in ["nano", "book", "googlenet-fine"]}
     return own | {
         "googlenet": (NETS["googlenet"].build(10, True), 64),
         "googlenet-torchvision": (models.googlenet(weights=None, init_weights=False), 224),

@@ -20,6 +20,7 @@ pub(crate) fn golden(architecture: Architecture) -> (&'static str, &'static [u8]
         Architecture::Nano => files!("nano"),
         Architecture::Book => files!("book"),
         Architecture::GoogLeNet => files!("googlenet"),
+        Architecture::GoogLeNetFine => files!("googlenet-fine"),
         Architecture::GoogLeNetTorchvision => files!("googlenet-torchvision"),
         Architecture::InceptionV3 => files!("inception-v3"),
         Architecture::GoogLeNetCaffe => panic!("PyTorch doesn't have it"),
@@ -66,6 +67,11 @@ fn book() {
 #[test]
 fn googlenet() {
     computes_what_pytorch_computes(Architecture::GoogLeNet, 64, 20);
+}
+
+#[test]
+fn googlenet_fine() {
+    computes_what_pytorch_computes(Architecture::GoogLeNetFine, 64, 20);
 }
 
 #[test]
