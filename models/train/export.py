@@ -24,7 +24,7 @@ import tin
 from checkpoint import Spec
 from data import DataError, Pictures
 from nets import NETS
-from start import on_blocks, start_from
+from start import LINEAR, on_blocks, start_from
 
 TOLERANCE = 1e-4
 """Largest difference from PyTorch that passes, as a share of the largest logit."""
@@ -121,8 +121,8 @@ def check_resolutions(network: nn.Module, spec: Spec, path: Path) -> None:
         DataError: they have not.
     """
     sides = tin.output_sides(path)
-    # By name, as `start.read_tin` has them; the linear layer, which is none of the network's blocks, has one pixel.
-    expected = [sides[name] for name in sorted(sides) if "fc" not in name.split("/")]
+    # By name, as `start.read_tin` has them; the linear layer is none of the network's blocks.
+    expected = [sides[name] for name in sorted(sides) if name not in LINEAR]
     found = []
     blank = torch.zeros(1, 3, spec.size, spec.size)
     on_blocks(network, blank, lambda block, x: found.append(-(-x.shape[2] // block.conv.stride[0])))

@@ -26,6 +26,9 @@ PIXELS = 4_096_000
 CAFFE_MEAN = (104.0, 117.0, 123.0)
 """What Caffe's GoogLeNet has subtracted from blue, green and red, 0 to 255 (bvlc_googlenet's train_val.prototxt)."""
 
+LINEAR = ("/network/fc/Gemm", "fc")
+"""What the linear layer is called in an int8 file, made from what export.py or `tinception import` wrote."""
+
 Layer = tuple[Tensor, Tensor]
 """Weights and biases."""
 
@@ -71,7 +74,7 @@ def read(path: Path) -> Source:
 def read_tin(path: Path) -> Source:
     """Reads an int8 file, made from what export.py or `tinception import` wrote: their names are known."""
     layers = {name: (torch.from_numpy(w), torch.from_numpy(b)) for name, (w, b) in tin.convolutions(path).items()}
-    linear = next((name for name in ("/network/fc/Gemm", "fc") if name in layers), None)
+    linear = next((name for name in LINEAR if name in layers), None)
     if linear is None:
         raise DataError(f"{path}: has no linear layer named fc; it is another network")
     weight, bias = layers.pop(linear)

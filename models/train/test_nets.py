@@ -36,7 +36,6 @@ class Gradients(unittest.TestCase):
                     if needed:
                         torch.testing.assert_close(inputs[0].grad, inputs[1].grad, rtol=1e-4, atol=1e-4)
 
-
     def test_they_are_pytorchs_own_in_bfloat16(self) -> None:
         """Few pixels are gathered there, too; both round to 8 bits."""
         torch.manual_seed(7)

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -86,27 +87,28 @@ def output_sides(path: Path) -> dict[str, int]:
         FormatError: no .tin file, or a damaged one.
     """
     content = path.read_bytes()
-    found = {}
     try:
         table = sections(content)
-        for step in table[STEPS][1]:
-            if step[0] == CONVOLUTION:
-                target, name_at, name_length = struct.unpack_from("<HxxIH", step, 8)
-                (height,) = struct.unpack_from("<I", table[TENSORS][1][target], 4)
-                found[content[name_at : name_at + name_length].decode()] = height
+        tensors = table[TENSORS][1]
+        steps = convolution_steps(content, table[STEPS][1])
+        return {name: struct.unpack_from("<I", tensors[target], 4)[0] for name, _, _, target in steps}
     except (struct.error, KeyError, IndexError, ValueError) as error:
         raise FormatError(f"{path}: {error}") from error
-    return found
+
+
+def convolution_steps(content: bytes, steps: list[bytes]) -> Iterator[tuple[str, bytes, int, int]]:
+    """Name, record, index of the input's and of the output's tensor of every convolution."""
+    for step in steps:
+        if step[0] == CONVOLUTION:
+            source, _, target, name_at, name_length = struct.unpack_from("<HHH2xIH", step, 4)
+            yield content[name_at : name_at + name_length].decode(), step, source, target
 
 
 def _convolutions(content: bytes) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
     table = sections(content)
     tensors = table[TENSORS][1]
     found = {}
-    for step in table[STEPS][1]:
-        if step[0] != CONVOLUTION:
-            continue
-        source, _, target, name_at, name_length = struct.unpack_from("<HHH2xIH", step, 4)
+    for name, step, source, target in convolution_steps(content, table[STEPS][1]):
         height, width = struct.unpack_from("<HH", step, 20)
         groups, weights_at, channels_at = struct.unpack_from("<III", step, 36)
         if groups != 1:
@@ -123,6 +125,5 @@ def _convolutions(content: bytes) -> dict[str, tuple[NDArray[np.float32], NDArra
         weight = (stored * (sum_scale / input_scale)[:, None]).reshape(outputs, height, width, inputs)
         # The file's bias has the input's zero point in it.
         bias = (bias + zero_point * total) * sum_scale
-        name = content[name_at : name_at + name_length].decode()
         found[name] = (weight.transpose(0, 3, 1, 2).astype(np.float32), bias.astype(np.float32))
     return found
