@@ -5,6 +5,7 @@ import io
 import os
 import tempfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,12 +111,20 @@ def load(source: Path, size: int) -> Pictures:
         return Pictures(torch.from_numpy(np.load(cache)), targets, labels)
     pixels = np.empty((len(files), size, size, 3), np.uint8)
     archive = None if source.is_dir() else zipfile.ZipFile(source)
-    for index, (name, _) in enumerate(tqdm(files, desc=f"decoding {source.name}", leave=False, disable=None)):
+
+    def decode(index: int) -> None:
+        name = files[index][0]
         content = archive.read(name) if archive else (source / name).read_bytes()
         try:
             pixels[index] = _decode(content, size)
         except (UnidentifiedImageError, OSError) as error:
             raise DataError(f"{source}: {name} can't be decoded ({error}); remove it") from error
+
+    # Pillow decodes and resizes without Python's lock.
+    with ThreadPoolExecutor() as pool:
+        done = pool.map(decode, range(len(files)))
+        for _ in tqdm(done, desc=f"decoding {source.name}", total=len(files), leave=False, disable=None):
+            pass
     cache.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own: another training may be decoding the same pictures.
     with tempfile.NamedTemporaryFile(dir=cache.parent, suffix=".partial", delete=False) as partial:

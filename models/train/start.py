@@ -122,7 +122,7 @@ def fill(network: nn.Module, convolutions: list[Layer], x: Tensor, path: Path) -
         if not pending or pending[0][0].shape != block.conv.weight.shape:
             shape, number = tuple(block.conv.weight.shape), len(convolutions) - len(pending) + 1
             raise DataError(f"{path}: convolution {number} is not the {shape} that the network has")
-        weight, bias = pending.pop(0)
+        weight, bias = (value.to(block_input.device) for value in pending.pop(0))
         length = weight.flatten(1).norm(dim=1).clamp(min=1e-6)
         block.conv.weight.copy_(weight / length[:, None, None, None])
         measure(block, block_input)

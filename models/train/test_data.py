@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import data
-from augmentation import Augmentation, augment, batches, distort
+from augmentation import TOGETHER, Augmentation, augment, batches, distort, distort_together
 from fixtures import LABELS, Folder, synthetic
 
 
@@ -74,6 +74,22 @@ class Pictures(Folder):
         changed = (seen[0] != pixels).flatten(1).any(1).float().mean().item()
         # A few operations, such as the identity, change nothing.
         self.assertTrue(0.35 < changed < 0.5, changed)
+
+    def test_groups_share_an_operation(self) -> None:
+        """Alike pictures, so that a group's are alike afterwards; those behind the share stay as they are."""
+        pixels = torch.randint(0, 256, (1, 16, 16, 3), dtype=torch.uint8).repeat(10 * TOGETHER, 1, 1, 1)
+        before = pixels.clone()
+        torch.manual_seed(5)
+        found = distort_together(pixels, 0.8)
+        self.assertTrue(torch.equal(pixels, before))
+        self.assertEqual((found.shape, found.dtype, found.is_contiguous()), (pixels.shape, torch.uint8, True))
+        groups = found.unflatten(0, (-1, TOGETHER))
+        self.assertTrue((groups == groups[:, :1]).all())
+        changed = (groups[:, 0] != pixels[0]).flatten(1).any(1)
+        self.assertFalse(changed[8:].any())
+        self.assertGreater(changed[:8].sum(), 3)
+        self.assertGreater(len(groups[:8, 0].flatten(1).unique(dim=0)), 3)
+        self.assertTrue(torch.equal(distort_together(pixels, 0.0), before))
 
     def test_parts_are_apart_and_balanced(self) -> None:
         pictures = data.Pictures(torch.arange(60).reshape(60, 1, 1, 1), torch.arange(60) % 3, LABELS)

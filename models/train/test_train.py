@@ -53,6 +53,31 @@ class Training(Folder):
         self.assertEqual(exported.labels(path), LABELS)
         self.assertAlmostEqual(share, train.accuracy(network, pictures), delta=1.5 / 360)
 
+    def test_short_epochs_share_a_checkpoint(self) -> None:
+        synthetic(self.folder / "pictures", 60)
+        words = ["--net", "nano", "--data", str(self.folder / "pictures"), "--out", str(self.folder / "run"), "--device", "cpu",
+                 "--epochs", "3", "--batch", "16", "--average", "0.5"]
+        for every, expected in ((0.0, 3), (1e9, 1)):
+            with self.subTest(every), mock.patch.object(train, "SAVED_EVERY", every):
+                with mock.patch("checkpoint.save", wraps=checkpoint.save) as save:
+                    log = train.main(words)
+                written = [call.args[0].name for call in save.call_args_list]
+                self.assertEqual(written.count("last.pt"), expected)
+                self.assertEqual(checkpoint.read(self.folder / "run" / "last.pt")["epoch"], 3)
+                best = checkpoint.read(self.folder / "run" / "best.pt")["validation_accuracy"]
+                self.assertAlmostEqual(best, max(epoch["validation_accuracy"] for epoch in log["epochs"]), delta=1e-4)
+
+    @unittest.skipUnless(torch.cuda.is_available(), "no GPU")
+    def test_a_gpu_trains(self) -> None:
+        source = self.folder / "pictures"
+        synthetic(source, 360)
+        words = ["--net", "nano", "--data", str(source), "--device", "cuda", "--bf16", "--epochs", "2", "--batch", "64", "--cutout", "8",
+                 "--cutmix", "0.2", "--distort", "0.5", "--start", str(ARTEFACTS / "nano" / "nano.onnx")]
+        train.main([*words, "--out", str(self.folder / "teacher")])
+        log = train.main([*words, "--out", str(self.folder / "run"), "--teacher", str(self.folder / "teacher" / "best.pt")])
+        first, second = log["epochs"]
+        self.assertLess(second["losses"][0], first["losses"][0])
+
     def test_a_teacher_is_followed(self) -> None:
         """Both kinds of teacher say green of every picture; so does the student then, whatever the labels say."""
         source = self.folder / "pictures"

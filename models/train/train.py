@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 import checkpoint
@@ -29,6 +29,12 @@ from parallel import Alone
 from report import draw_curves, write_log
 from start import start_from
 from teach import taught_logits
+
+SAVED_EVERY = 30.0
+"""Seconds from one checkpoint to the next, if epochs are shorter: on a GPU they take seconds, and writing is a part of them."""
+
+SHOWN_EVERY = 16
+"""Steps from one loss in the progress bar to the next."""
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -103,8 +109,8 @@ class Trainer:
         pictures = data.load(options.data, size)
         if options.teacher and options.teacher.suffix == ".npz":
             pictures.taught = taught_logits(options.teacher, pictures, options.validation, options.seed)
-        pictures = pictures.to(options.device)
-        self.train_part, self.validation_part = data.split(pictures, options.validation, options.seed)
+        parts = data.split(pictures, options.validation, options.seed)
+        self.train_part, self.validation_part = (part.to(options.device) for part in parts)
         self.spec = Spec(options.net, size, pictures.labels)
         torch.manual_seed(options.seed)
         self.network = self.spec.build(not options.no_auxiliary).to(options.device)
@@ -120,6 +126,8 @@ class Trainer:
         self.averaged = self.spec.build(not options.no_auxiliary).to(options.device)
         self.distillation = self._distillation()
         self.best, self.seconds, self.epoch = 0.0, 0.0, 0
+        self.best_weights: dict[str, Tensor] | None = None
+        self.saved = time.monotonic()
         settings = {name: value.name if isinstance(value, Path) else value for name, value in vars(options).items()}
         self.log: dict[str, Any] = {
             "spec": asdict(self.spec),
@@ -168,8 +176,11 @@ class Trainer:
             return Augmentation(side, self.shift, options.cutout, cutmix, distort, smaller)
         return Augmentation(smaller or side, self.shift, options.cutout, cutmix, distort)
 
-    def step(self, batch: Batch) -> tuple[list[float], int]:
-        """One optimiser step; the loss of each classifier and how many of the batch were right."""
+    def step(self, batch: Batch) -> Tensor:
+        """One optimiser step; the sum of each classifier's loss over the batch, then how many were right.
+
+        They stay on the device, which would stand still if each step waited for them.
+        """
         with torch.autocast(self.options.device.split(":")[0], torch.bfloat16, enabled=self.options.bf16):
             outputs = self.network(batch.x)
             teacher = batch.taught
@@ -180,7 +191,8 @@ class Trainer:
         loss.backward()
         self.optimizer.step()
         self.average.update(self.network)
-        return [part.item() for part in parts], (outputs[0].argmax(1) == batch.targets.argmax(1)).sum().item()
+        right = (outputs[0].argmax(1) == batch.targets.argmax(1)).sum()
+        return torch.stack([*(part.detach() * len(batch) for part in parts), right])
 
     @torch.no_grad()
     def meet(self) -> None:
@@ -193,7 +205,7 @@ class Trainer:
         """Trains for one epoch, or until the time is over; returns the schedule's progress."""
         options, started = self.options, time.monotonic()
         seed = options.seed * 100_003 + self.epoch
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator(options.device).manual_seed(seed)
         # What TrivialAugment and dropout draw from: each process its own, and again after a break.
         torch.manual_seed(seed * self.group.size + self.group.rank)
         # Every process has its own part of what would be so many batches.
@@ -204,7 +216,7 @@ class Trainer:
         self.network.train()
         for module in self.frozen:
             module.eval()
-        sums, right, seen, factor, progress = None, 0, 0, 0.0, 0.0
+        sums, seen, factor, progress = torch.zeros((), device=options.device), 0, 0.0, 0.0
         silent = True if self.group.rank else None
         bar = tqdm(stream, total=count, desc=f"epoch {self.epoch + 1}", leave=False, disable=silent)
         for index, batch in enumerate(bar):
@@ -217,20 +229,25 @@ class Trainer:
             factor = rate_factor(progress, options.warm_up, options.cool_down)
             for group in self.optimizer.param_groups:
                 group["lr"] = options.rate * factor
-            parts, hits = self.step(batch)
-            sums = [a + b * len(batch) for a, b in zip(sums or [0.0] * len(parts), parts)]
-            right, seen = right + hits, seen + len(batch)
-            bar.set_postfix(loss=f"{parts[0]:.3f}", refresh=False)
+            found = self.step(batch)
+            sums, seen = sums + found, seen + len(batch)
+            if index % SHOWN_EVERY == 0:
+                bar.set_postfix(loss=f"{found[0].item() / len(batch):.3f}", refresh=False)
         self.meet()
+        sums = sums.tolist()
         self.seconds += time.monotonic() - started
         self.epoch += 1
+        progress = max(progress, self.progress(self.epoch, time.monotonic()))
         if seen and self.group.rank == 0:
-            self.finish_epoch([total / seen for total in sums], right / seen, options.rate * factor)
-        return self.group.agree(max(progress, self.progress(self.epoch, time.monotonic())))
+            *parts, train_accuracy = (total / seen for total in sums)
+            self.finish_epoch(parts, train_accuracy, options.rate * factor)
+        due = progress >= 1 or time.monotonic() - self.saved >= SAVED_EVERY
+        if due and self.group.rank == 0 and self.log["epochs"]:
+            self.save()
+        return self.group.agree(progress)
 
     def finish_epoch(self, parts: list[float], train_accuracy: float, rate: float) -> None:
-        """Validates the moving average, keeps it if it is the best, and writes log, curves and checkpoint."""
-        out = self.options.out
+        """Validates the moving average, and keeps it if it is the best."""
         self.averaged.load_state_dict(self.average.weights)
         validation = accuracy(self.averaged, self.validation_part)
         line = {
@@ -244,8 +261,20 @@ class Trainer:
         self.log["epochs"].append(line)
         if validation > self.best:
             self.best = validation
+            self.best_weights = {name: value.clone() for name, value in self.average.weights.items()}
             self.log["best"] = {"epoch": self.epoch, "validation_accuracy": round(validation, 4)}
-            checkpoint.save(out / "best.pt", self.spec, self.average.weights, validation_accuracy=validation)
+        losses_text = " ".join(f"{part:.3f}" for part in parts)
+        tqdm.write(
+            f"epoch {self.epoch}: losses {losses_text}, train {train_accuracy:.2%}, validation {validation:.2%}, "
+            f"{self.seconds:.0f} s"
+        )
+
+    def save(self) -> None:
+        """Writes both checkpoints, the log and the curves."""
+        out, self.saved = self.options.out, time.monotonic()
+        if self.best_weights is not None:
+            checkpoint.save(out / "best.pt", self.spec, self.best_weights, validation_accuracy=self.best)
+            self.best_weights = None
         checkpoint.save(
             out / "last.pt",
             self.spec,
@@ -260,11 +289,6 @@ class Trainer:
         )
         write_log(out / "log.json", self.log)
         draw_curves(out / "curves.svg", self.log)
-        losses_text = " ".join(f"{part:.3f}" for part in parts)
-        tqdm.write(
-            f"epoch {self.epoch}: losses {losses_text}, train {train_accuracy:.2%}, validation {validation:.2%}, "
-            f"{self.seconds:.0f} s"
-        )
 
 
 def train(group: Alone, options: argparse.Namespace) -> dict[str, Any]:
