@@ -1,7 +1,7 @@
 """Makes a teacher for a data set: what EfficientNet-Lite0, fine-tuned on it, and other networks say of every picture.
 
     python3 teach.py --data cifar10/train.zip --side 32 --weights efficientnet-lite0-57934424.pth --minutes 20 \\
-        --with googlenet-64.tin --net googlenet --size 64 --out runs/teacher
+        --with googlenet-64.tin --net googlenet-fine --size 64 --out runs/teacher
 
 Writes to --out: teacher.pt, the fine-tuned network, and logits.npz for `train.py --teacher`: the mean of all networks'
 log-probabilities. The held-out pictures are train.py's, by --validation and --seed; on them each network's accuracy, and
