@@ -16,7 +16,7 @@ import numpy as np
 MAGIC = b"\x89TIN\r\n\x1a\n"
 NONE = 65535
 KINDS = {1: "tensors", 2: "steps", 3: "labels", 4: "preprocessing", 5: "provenance", 6: "self-test"}
-OPERATORS = ["convolution", "max pool", "average pool", "LRN", "addition", "rescale", "softmax"]
+OPERATORS = ["convolution", "max pool", "average pool", "LRN", "addition", "rescale", "softmax", "sigmoid"]
 TYPES = [np.dtype("<i1"), np.dtype("<i4"), np.dtype("<u2")]
 
 
@@ -234,11 +234,10 @@ def rescale(model, step, inputs, arrays, out):
     return store(step, out, requantize(arrays[0].astype(np.int64) - inputs[0].zero_point, multiplier, shift))
 
 
-def softmax(model, step, inputs, arrays, out):
+def softmax_of(model, step, logits):
     multiplier, shift, offset = struct.unpack_from("<iII", step.record, 20)
     tables = model.table(offset, 32 + 256, "<u4").tolist()
     whole, fraction = tables[:32], tables[32:]
-    logits = arrays[0].reshape(-1).tolist()
     largest = max(logits)
 
     def power(logit):
@@ -247,10 +246,20 @@ def softmax(model, step, inputs, arrays, out):
 
     powers = [power(logit) for logit in logits]
     total = sum(powers)
-    return np.array([(e * 65535 + total // 2) // total for e in powers]).reshape(arrays[0].shape)
+    return [(e * 65535 + total // 2) // total for e in powers]
 
 
-RUN = [convolution, max_pool, average_pool, lrn, addition, rescale, softmax]
+def softmax(model, step, inputs, arrays, out):
+    return np.array(softmax_of(model, step, arrays[0].reshape(-1).tolist())).reshape(arrays[0].shape)
+
+
+def sigmoid(model, step, inputs, arrays, out):
+    # Each logit by itself: its part beside a logit of 0.
+    logits = arrays[0].reshape(-1).tolist()
+    return np.array([softmax_of(model, step, [0, logit])[1] for logit in logits]).reshape(arrays[0].shape)
+
+
+RUN = [convolution, max_pool, average_pool, lrn, addition, rescale, softmax, sigmoid]
 
 
 def mix(word):

@@ -54,5 +54,5 @@ fn the_second_implementation_finds_a_wrong_hash() {
     let path = folder.path().join("wrong.tin");
     std::fs::write(&path, bytes).expect("a writable temporary folder");
     let Some((success, text)) = run("check.py", &[path.to_string_lossy().into_owned()]) else { return };
-    assert!(!success && text.contains("step 25 (softmax, softmax)"), "{text}");
+    assert!(!success && text.contains("step 26 (sigmoid, sigmoid)"), "{text}");
 }

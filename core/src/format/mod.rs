@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! header      magic, version, checksum, sizes, the tensors that go in and out, section table
-//! data        weights (16-byte aligned), channel tables, LRN and softmax tables, names
+//! data        weights (16-byte aligned), channel tables, LRN, softmax and sigmoid tables, names
 //! tensors     records of tensor::SIZE bytes: where each tensor lies in the arena, its shape and quantisation
 //! steps       records of step::SIZE bytes: what runs, in order
 //! labels      UTF-8, one class a line
@@ -36,7 +36,7 @@ use crc::{CRC_32_ISO_HDLC, Crc, Digest, Table};
 pub const MAGIC: [u8; 8] = *b"\x89TIN\r\n\x1a\n";
 /// The newest version that this crate writes: readers refuse another major, and read every minor of their major. A file
 /// that needs nothing of a minor version states an older one.
-pub const VERSION: (u16, u16) = (1, 1);
+pub const VERSION: (u16, u16) = (1, 2);
 /// Alignment of the file in memory and of the weights in it, in bytes.
 pub const ALIGNMENT: usize = 16;
 /// Index that stands for "no tensor".

@@ -14,6 +14,7 @@ pub mod elementwise;
 pub mod lrn;
 pub mod pool;
 pub mod reference;
+pub mod sigmoid;
 pub mod softmax;
 mod strip;
 pub mod winograd;

@@ -215,10 +215,19 @@ impl<'a> Model<'a> {
         self.tensor(self.header.logits)
     }
 
-    /// The softmax's output, if there is one: 1 x 1 x classes, u16.
+    /// The softmax's or sigmoid's output, if there is one: 1 x 1 x classes, u16; 65535 is 1.0.
     #[must_use]
     pub fn probabilities(&self) -> Option<Tensor> {
         if self.header.probabilities == NO_TENSOR { None } else { self.tensor(self.header.probabilities) }
+    }
+
+    /// Whether the probabilities are a sigmoid's: each class is true or not by itself. A softmax's sum up to 1, and one
+    /// class of all is true.
+    #[must_use]
+    pub fn has_independent_classes(&self) -> bool {
+        let makes_them = |step: &step::Step| step.output == self.header.probabilities;
+        let records = (0..self.step_count()).filter_map(|index| step::Step::parse(self.steps.get(index)?).ok());
+        records.filter(makes_them).any(|step| matches!(step.operator, step::Operator::Sigmoid(_)))
     }
 
     /// How many steps there are.

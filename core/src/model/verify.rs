@@ -13,6 +13,7 @@ use crate::kernels::conv::{self, Conv, Layout};
 use crate::kernels::dense;
 use crate::kernels::lrn::Lrn;
 use crate::kernels::pool::Average;
+use crate::kernels::softmax::Softmax;
 use crate::kernels::winograd;
 use crate::quant::{COMMON_SHIFTS, Requantize};
 use crate::shape::Window;
@@ -184,16 +185,20 @@ fn verify_step(model: &Model<'_>, record: &record::Step, step: &Step<'_>) -> Res
             require(!overlap(&second, output), StepProblem::Overlap)
         }
         Operator::Rescale(_) if EVERY_OPERATOR => elementwise(),
-        Operator::Softmax(softmax) => {
-            let types = input.data_type == DataType::Int32 && output.data_type == DataType::UInt16;
-            require(types && input.shape == output.shape && input.shape.pixels() == 1, StepProblem::Shape)?;
-            require(!overlap(input, output), StepProblem::Overlap)?;
-            // The largest logit's own power is never 0, so the sum can be divided by.
-            let bounded = softmax.whole.iter().chain(softmax.fraction).all(|power| *power <= POWER_LIMIT);
-            require(bounded && softmax.whole[0] == POWER_LIMIT && softmax.fraction[0] == POWER_LIMIT, StepProblem::Data)
-        }
+        Operator::Softmax(softmax) => probabilities(softmax, input, output),
+        Operator::Sigmoid(sigmoid) if EVERY_OPERATOR => probabilities(sigmoid, input, output),
         _ => Err(StepProblem::LeftOut),
     }
+}
+
+/// A softmax or sigmoid over one pixel's logits.
+fn probabilities(softmax: &Softmax<'_>, input: &Tensor, output: &Tensor) -> Result<(), StepProblem> {
+    let types = input.data_type == DataType::Int32 && output.data_type == DataType::UInt16;
+    require(types && input.shape == output.shape && input.shape.pixels() == 1, StepProblem::Shape)?;
+    require(!overlap(input, output), StepProblem::Overlap)?;
+    // The largest logit's own power is never 0, so the sum can be divided by.
+    let bounded = softmax.whole.iter().chain(softmax.fraction).all(|power| *power <= POWER_LIMIT);
+    require(bounded && softmax.whole[0] == POWER_LIMIT && softmax.fraction[0] == POWER_LIMIT, StepProblem::Data)
 }
 
 /// Whether weights and tables start where the format says, which is stricter than what their elements need.
@@ -206,7 +211,7 @@ fn tables_are_aligned(operator: &record::Operator) -> bool {
         }
         record::Operator::AveragePool(pool) => pool.divisor_table.is_multiple_of(4),
         record::Operator::Lrn(lrn) => lrn.table.is_multiple_of(4),
-        record::Operator::Softmax(softmax) => softmax.table.is_multiple_of(4),
+        record::Operator::Softmax(softmax) | record::Operator::Sigmoid(softmax) => softmax.table.is_multiple_of(4),
         record::Operator::MaxPool(_) | record::Operator::Add(_) | record::Operator::Rescale(_) => true,
     }
 }

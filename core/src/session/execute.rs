@@ -10,7 +10,7 @@ use crate::arch::{AnyBackend, Backend};
 use crate::executor::{Memory, Out, Split};
 use crate::format::tensor::{DataType, Tensor};
 use crate::kernels::conv::{self, Conv, Layout, Product};
-use crate::kernels::{Pixels, PixelsMut, dense, elementwise, lrn, pool, softmax};
+use crate::kernels::{Pixels, PixelsMut, dense, elementwise, lrn, pool, sigmoid, softmax};
 use crate::model::{GROUP_LIMIT, Group, Kind, Operator, Step};
 use crate::shape::Shape;
 
@@ -113,6 +113,10 @@ fn single(session: &mut Session<'_, '_>, step: &Step<'_>) -> Option<()> {
         Operator::Softmax(parameters) => {
             let (read, write) = read_and_write(arena, &step.input, &step.output)?;
             softmax::run(parameters, read, write)
+        }
+        Operator::Sigmoid(parameters) if EVERY_OPERATOR => {
+            let (read, write) = read_and_write(arena, &step.input, &step.output)?;
+            sigmoid::run(parameters, read, write)
         }
         Operator::Conv(_) | Operator::MaxPool(_) | Operator::AveragePool(_) => {
             let (read, write) = read_and_write(arena, &step.input, &step.output)?;
