@@ -10,9 +10,11 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::{TractErrorContext, bail};
 
+use crate::ending::Ending;
 use crate::graph::{Affine, Graph, ValueId};
 use crate::onnx::{
-    ImportError, check_float, check_tensors, decode, graph_output, picture_input, read, to_onnx_with_outputs,
+    ImportError, check_float, check_tensors, decode, graph_output, own_ending, picture_input, read,
+    to_onnx_with_outputs,
 };
 
 /// A network ready to run in float. It can be shared between threads.
@@ -23,6 +25,7 @@ pub struct FloatEngine {
     input_type: DatumType,
     nhwc: bool,
     outputs: Vec<Output>,
+    own_ending: Option<Ending>,
 }
 
 /// Where a result comes from.
@@ -87,6 +90,7 @@ impl FloatEngine {
             input_type: DatumType::F32,
             nhwc: false,
             outputs: wanted,
+            own_ending: None,
         })
     }
 
@@ -105,18 +109,34 @@ impl FloatEngine {
             .ok_or_else(|| ImportError::NotOnnx { file: file.clone(), reason: "it has no graph".into() })?;
         check_float(graph, &file)?;
         let picture = picture_input(graph, &file)?;
-        graph_output(graph, &file)?;
+        let output = graph_output(graph, &file)?;
         check_tensors(graph, &file)?;
         let (input_shape, nhwc) = (picture.shape, picture.is_nhwc());
         let runnable = compile(&model, &file)?;
         let input_type = runnable.model().input_fact(0).map_err(|error| tract_error(&file, &error))?.datum_type;
-        Ok(Self { runnable, input_shape, input_type, nhwc, outputs: vec![Output::Plain(0)] })
+        let given = runnable.model().output_fact(0).map_err(|error| tract_error(&file, &error))?;
+        let own_ending = own_ending(graph, output).filter(|_| given.datum_type.is_float());
+        Ok(Self { runnable, input_shape, input_type, nhwc, outputs: vec![Output::Plain(0)], own_ending })
     }
 
     /// Height, width and channels of the picture.
     #[must_use]
     pub fn input_shape(&self) -> Shape {
         self.input_shape
+    }
+
+    /// What the output of an ONNX file has gone through last; `None` where the file gives whole numbers instead of scores, as
+    /// behind an ArgMax, and for a graph.
+    #[must_use]
+    pub const fn own_ending(&self) -> Option<Ending> {
+        self.own_ending
+    }
+
+    /// How many numbers the first output has, where that is known.
+    #[must_use]
+    pub fn output_len(&self) -> Option<usize> {
+        let shape = self.runnable.model().output_fact(0).ok()?.shape.as_concrete()?;
+        Some(shape.iter().product())
     }
 
     /// Runs one picture, given in NHWC before anything the network itself does to it, and returns the requested

@@ -9,6 +9,7 @@ use tinception_models::passes::simplify;
 
 /// Each file with words that its message must hold, beside the file's own name.
 const ERRORS: &[(&str, &[&str])] = &[
+    ("argmax", &["'pick' (ArgMax)", "scores are lost", "end in the scores"]),
     ("attribute_type", &["'first' (Conv)", "group", "FLOAT", "INT"]),
     ("batch", &["'x'", "batches of 4", "one float picture"]),
     ("bytes_input", &["'x'", "UINT8", "one float picture"]),
@@ -16,6 +17,7 @@ const ERRORS: &[(&str, &[&str])] = &[
     ("dynamic_height", &["'x'", "dynamic dimension 'height'", "export with a fixed size"]),
     ("external", &["'w'", "another file", "save_as_external_data=False"]),
     ("filled", &["'fill' (ConstantOfShape)", "[16384, 8192]"]),
+    ("hard_sigmoid", &["'hard' (HardSigmoid)", "put a Sigmoid in its place"]),
     ("huge_weight", &["'w'", "too large"]),
     ("infinite_weight", &["'first' (Conv)", "number 2", "infinities or NaN"]),
     ("large_kernel", &["'first' (Conv)", "7 x 8 window", "6 x 7"]),

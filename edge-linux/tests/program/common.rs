@@ -51,6 +51,7 @@ pub(crate) fn prepare(folder: &Path) {
         input: ValueId(0),
         output: ValueId(3),
         input_affine: Affine::identity(3),
+        own_output: None,
     };
     let ids: Vec<ValueId> =
         (0..).zip(shapes).map(|(index, shape)| graph.add_value(format!("value{index}"), shape)).collect();

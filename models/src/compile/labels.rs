@@ -19,11 +19,40 @@ impl Labels {
         Self { file: file.into(), lines }
     }
 
+    /// The names of the two classes that one score tells apart, the one of small scores first. A single name is that of the
+    /// class with the large scores; without any, the classes are `no` and `yes`.
+    #[must_use]
+    pub fn of_one_score(mut lines: Vec<String>) -> Vec<String> {
+        match lines.as_slice() {
+            [] => vec!["no".into(), "yes".into()],
+            [name] => {
+                let other = format!("not {name}");
+                lines.insert(0, other);
+                lines
+            }
+            _ => lines,
+        }
+    }
+
     /// Fails unless there are as many lines as classes.
     pub(super) fn check(&self, classes: usize) -> Result<(), CompileError> {
         if self.lines.len() == classes {
             return Ok(());
         }
         Err(CompileError::Labels { file: self.file.clone(), lines: self.lines.len(), classes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_score_has_two_names() {
+        let names = |given: &[&str]| Labels::of_one_score(given.iter().map(|name| (*name).to_owned()).collect());
+        assert_eq!(names(&[]), ["no", "yes"]);
+        assert_eq!(names(&["cat"]), ["not cat", "cat"]);
+        assert_eq!(names(&["dog", "cat"]), ["dog", "cat"]);
+        assert_eq!(names(&["a", "b", "c"]).len(), 3, "for the check to refuse");
     }
 }

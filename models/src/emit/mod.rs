@@ -11,6 +11,7 @@ use tinception_core::format::writer::Writer;
 use tinception_core::format::{ALIGNMENT, NO_TENSOR, SCRATCH_LIMIT};
 use tinception_core::kernels::conv::minimum_scratch;
 use tinception_core::kernels::lrn;
+use tinception_core::quant::Requantize;
 use tinception_core::shape::{Padding, Window};
 
 use crate::compile::CompileError;
@@ -119,11 +120,8 @@ fn record(writer: &mut Writer, step: &program::Step) -> Result<Step, CompileErro
         Operator::Rescale(rule) => {
             step::Operator::Rescale(step::Rescale { multiplier: rule.multiplier(), shift: rule.shift() })
         }
-        Operator::Softmax(rule) => {
-            let bytes: Vec<u8> = tables::softmax().iter().flat_map(|entry| entry.to_le_bytes()).collect();
-            let table = writer.add_data(&bytes, 4);
-            step::Operator::Softmax(step::Softmax { multiplier: rule.multiplier(), shift: rule.shift(), table })
-        }
+        Operator::Softmax(rule) => step::Operator::Softmax(softmax(writer, rule)),
+        Operator::Sigmoid(rule) => step::Operator::Sigmoid(softmax(writer, rule)),
     };
     Ok(Step {
         input: step.input as u16,
@@ -136,6 +134,12 @@ fn record(writer: &mut Writer, step: &program::Step) -> Result<Step, CompileErro
         link: step.link,
         operator,
     })
+}
+
+/// The fields of a softmax or sigmoid, and its tables.
+fn softmax(writer: &mut Writer, rule: &Requantize) -> step::Softmax {
+    let bytes: Vec<u8> = tables::softmax().iter().flat_map(|entry| entry.to_le_bytes()).collect();
+    step::Softmax { multiplier: rule.multiplier(), shift: rule.shift(), table: writer.add_data(&bytes, 4) }
 }
 
 /// Fails where a window's fields don't fit their 16 bits.

@@ -28,6 +28,7 @@ impl<'w> Builder<'w> {
             input: ValueId(0),
             output: ValueId(0),
             input_affine: Affine::identity(picture.channels as usize),
+            own_output: None,
         };
         graph.input = graph.add_value("pixels", picture);
         let builder = Self { architecture, weights, used: HashSet::new(), graph };

@@ -1,4 +1,4 @@
-//! Gemm, MatMul and Softmax: what comes after the picture has become a vector.
+//! Gemm, MatMul, Softmax and LogSoftmax: what comes after the picture has become a vector.
 
 use tinception_core::shape::Shape;
 
@@ -112,7 +112,7 @@ fn emit_dense<'a>(
     Ok(Entry::Tensor(Tensor::vector(output, dims)))
 }
 
-/// Softmax over all elements of a vector. Before operator set 13 the axis is where flattening starts.
+/// Softmax or LogSoftmax over all elements of a vector. Before operator set 13 the axis is where flattening starts.
 pub(super) fn softmax<'a>(importer: &mut Importer<'a>, node: NodeView<'a>) -> Result<Entry, ImportError> {
     let tensor = importer.tensor(node, 0)?;
     let old = importer.opset < 13;
@@ -126,6 +126,7 @@ pub(super) fn softmax<'a>(importer: &mut Importer<'a>, node: NodeView<'a>) -> Re
             "softmax is known over the classes of one vector only: pool the picture first",
         ));
     }
-    let value = importer.emit(node, Op::Softmax, vec![tensor.value], shape)?;
+    let op = if node.operator() == "LogSoftmax" { Op::LogSoftmax } else { Op::Softmax };
+    let value = importer.emit(node, op, vec![tensor.value], shape)?;
     Ok(Entry::Tensor(Tensor { value, ..tensor }))
 }

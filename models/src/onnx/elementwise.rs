@@ -24,6 +24,14 @@ pub(super) fn clamp<'a>(importer: &mut Importer<'a>, node: NodeView<'a>) -> Resu
     Ok(Entry::Tensor(Tensor { value, ..tensor }))
 }
 
+/// Sigmoid, which the passes take at the network's end.
+pub(super) fn sigmoid<'a>(importer: &mut Importer<'a>, node: NodeView<'a>) -> Result<Entry, ImportError> {
+    let tensor = importer.tensor(node, 0)?;
+    let shape = importer.graph.shape(tensor.value);
+    let value = importer.emit(node, Op::Sigmoid, vec![tensor.value], shape)?;
+    Ok(Entry::Tensor(Tensor { value, ..tensor }))
+}
+
 fn clip_end(importer: &Importer<'_>, node: NodeView<'_>, name: &str, index: usize) -> Result<Option<f32>, ImportError> {
     let end = match node.float(name)? {
         Some(end) => Some(end),

@@ -41,7 +41,7 @@ pub enum ImportError {
     /// An operator the compiler doesn't know.
     #[error(
         "{place}: unknown operator; known are the operators of CNN classifiers (Conv, pools, BatchNormalization, Relu, \
-         Clip, LRN, Concat, Add, Gemm, MatMul, Softmax and shape changes): replace it in the network and export again"
+         Clip, LRN, Concat, Add, Gemm, MatMul, shape changes, and at the end Softmax, LogSoftmax and Sigmoid): replace it in the network and export again"
     )]
     UnknownOperator {
         /// The node.

@@ -66,6 +66,7 @@ pub(super) fn import_model(model: &ModelProto, file: &str) -> Result<Graph, Impo
         input: ValueId(0),
         output: ValueId(0),
         input_affine: Affine::identity(picture.shape.channels as usize),
+        own_output: None,
     };
     graph.input = graph.add_value(picture.name, picture.shape);
 
@@ -140,7 +141,16 @@ impl<'a> Importer<'a> {
             "Identity" | "Dropout" | "Cast" => elementwise::unchanged(self, node),
             "Gemm" => dense::gemm(self, node),
             "MatMul" => dense::matmul(self, node),
-            "Softmax" => dense::softmax(self, node),
+            "Softmax" | "LogSoftmax" => dense::softmax(self, node),
+            "Sigmoid" => elementwise::sigmoid(self, node),
+            "ArgMax" | "ArgMin" => Err(node.unsupported(
+                "it gives a class's number, and the scores are lost",
+                "let the network end in the scores in front of it: classes are ranked afterwards",
+            )),
+            "HardSigmoid" => Err(node.unsupported(
+                "no hard sigmoid is known",
+                "at the network's end put a Sigmoid in its place; inside the network replace the layer",
+            )),
             "Concat" => shapes::concat(self, node),
             "Flatten" => shapes::flatten(self, node),
             "Reshape" => shapes::reshape(self, node),

@@ -12,6 +12,7 @@ mod constants;
 mod convolution;
 mod dense;
 mod elementwise;
+mod ending;
 mod error;
 mod export;
 mod importer;
@@ -28,6 +29,7 @@ use std::path::Path;
 use prost::Message;
 use tract_onnx::pb;
 
+pub(crate) use ending::own_ending;
 pub use error::{ImportError, Place};
 pub use export::{encode, to_onnx, to_onnx_with_outputs};
 pub(crate) use interface::{check_float, check_tensors, graph_output, picture_input};

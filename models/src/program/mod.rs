@@ -37,7 +37,7 @@ pub struct Program {
     pub input: TensorId,
     /// What ranks the classes: int32.
     pub logits: TensorId,
-    /// The softmax's output, where there is one.
+    /// The softmax's or sigmoid's output, where there is one.
     pub probabilities: Option<TensorId>,
 }
 
@@ -177,6 +177,8 @@ pub enum Operator {
     },
     /// A copy with another scale, or an activation on its own.
     Rescale(Requantize),
-    /// Probabilities; the rule brings a difference of logits to 1/256.
+    /// Probabilities that sum up to 1; the rule brings a difference of logits to 1/256.
     Softmax(Requantize),
+    /// Probabilities, each by itself; the rule brings a logit to 1/256.
+    Sigmoid(Requantize),
 }
