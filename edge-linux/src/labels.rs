@@ -9,6 +9,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use tinception_models::compile;
+
+use crate::engine::Network;
 use crate::output::file_error;
 
 /// The labels of all classes, in the classes' order.
@@ -21,6 +24,22 @@ impl Labels {
     /// Labels from lines, as a model file holds them.
     pub(crate) fn new<'a>(lines: impl Iterator<Item = &'a str>) -> Self {
         Self { lines: lines.map(str::to_owned).collect() }
+    }
+
+    /// Those of a network: from a file, or as the network names its classes.
+    pub(crate) fn of(network: &dyn Network, file: Option<&Path>) -> Result<Self> {
+        match file {
+            Some(path) => Ok(Self::read(path)?.fitting(network)),
+            None => Ok(Self::new(network.labels().into_iter())),
+        }
+    }
+
+    /// The two labels of a network of one score, where one was given.
+    pub(crate) fn fitting(self, network: &dyn Network) -> Self {
+        match network.has_one_score() {
+            true => Self { lines: compile::Labels::of_one_score(self.lines) },
+            false => self,
+        }
     }
 
     /// Reads a label file: UTF-8, one class a line.

@@ -83,6 +83,9 @@ pub(crate) struct Steady<'a> {
     pub(crate) probability: f64,
     /// Whether it is another one than a frame before.
     pub(crate) changed: bool,
+    /// The names of all classes above the threshold, where classes are independent of each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) present: Option<&'a [String]>,
 }
 
 /// The last line in JSON.

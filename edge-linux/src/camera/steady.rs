@@ -1,6 +1,6 @@
 //! A steady label from unsteady probabilities: averaged over some frames, and slow to change.
 
-use crate::engine::Scores;
+use crate::engine::{Classes, Scores};
 
 /// When the label changes.
 #[derive(Clone, Copy, Debug)]
@@ -19,12 +19,14 @@ pub(crate) struct SteadyLabel {
     steadiness: Steadiness,
     averages: Vec<f64>,
     current: Option<usize>,
+    /// The classes above the threshold, each by itself; empty unless they are independent of each other.
+    present: Vec<bool>,
 }
 
 impl SteadyLabel {
     /// No label yet.
     pub(crate) fn new(steadiness: Steadiness) -> Self {
-        Self { steadiness, averages: Vec::new(), current: None }
+        Self { steadiness, averages: Vec::new(), current: None, present: Vec::new() }
     }
 
     /// Takes a frame's scores into account. `true` where the label changes.
@@ -37,6 +39,12 @@ impl SteadyLabel {
             }
         } else {
             self.averages.clone_from(&scores.probabilities);
+        }
+        if scores.classes == Classes::Independent {
+            self.present.resize(self.averages.len(), false);
+            for (present, average) in self.present.iter_mut().zip(&self.averages) {
+                *present = *average >= threshold || (*present && *average >= threshold - hysteresis);
+            }
         }
         let before = self.current;
         if self.probability() < threshold - hysteresis {
@@ -59,6 +67,12 @@ impl SteadyLabel {
         self.current
     }
 
+    /// Where classes are independent of each other: all whose averaged probability is above the threshold, in their order.
+    pub(crate) fn present(&self) -> Option<Vec<usize>> {
+        let present = self.present.iter().enumerate().filter(|(_, present)| **present);
+        (!self.present.is_empty()).then(|| present.map(|(class, _)| class).collect())
+    }
+
     /// The label's averaged probability; 0 for `unknown`.
     pub(crate) fn probability(&self) -> f64 {
         self.current.and_then(|class| self.averages.get(class)).copied().unwrap_or_default()
@@ -70,7 +84,7 @@ mod tests {
     use super::*;
 
     fn scores(probabilities: &[f64]) -> Scores {
-        Scores { probabilities: probabilities.to_vec(), logits: None }
+        Scores::exclusive(probabilities.to_vec())
     }
 
     fn steady(frames: u16, threshold: f64, hysteresis: f64) -> SteadyLabel {
@@ -104,6 +118,21 @@ mod tests {
         assert!(!label.update(&scores(&[0.45, 0.54])), "it leads by 0.09");
         assert!(label.update(&scores(&[0.42, 0.54])), "it leads by 0.12");
         assert_eq!(label.class(), Some(1));
+    }
+
+    #[test]
+    fn each_of_independent_classes_has_the_threshold_for_itself() {
+        let mut label = steady(1, 0.5, 0.1);
+        let independent = |probabilities: &[f64]| Scores::independent(probabilities.to_vec());
+        label.update(&independent(&[0.6, 0.9, 0.2]));
+        assert_eq!((label.class(), label.present()), (Some(1), Some(vec![0, 1])), "the most probable one leads");
+        label.update(&independent(&[0.45, 0.39, 0.48]));
+        assert_eq!(label.present(), Some(vec![0]), "the hysteresis holds the first, the third has not come yet");
+        label.update(&independent(&[0.1, 0.2, 0.3]));
+        assert_eq!((label.class(), label.present()), (None, Some(vec![])));
+        let mut label = steady(1, 0.5, 0.1);
+        label.update(&scores(&[0.6, 0.4]));
+        assert_eq!(label.present(), None, "of exclusive classes there is one");
     }
 
     #[test]

@@ -189,10 +189,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     let network = engine::open(&args.model, &options)?;
     #[cfg(feature = "serve")]
     let live = args.page.start(&args.model, options, args.labels.as_deref())?;
-    let labels = match &args.labels {
-        Some(path) => Labels::read(path)?,
-        None => Labels::new(network.labels().into_iter()),
-    };
+    let labels = Labels::of(&*network, args.labels.as_deref())?;
     let snapshots = args.labelling.snapshots.as_deref().map(Snapshots::new).transpose()?;
     #[cfg(feature = "mqtt")]
     let mqtt = args.mqtt.start(&args.model)?;
@@ -300,6 +297,9 @@ impl Watcher<'_> {
             if changed || silent || classified == 1 {
                 self.service.status(&name);
             }
+            let present = steady.present();
+            let present: Option<Vec<String>> =
+                present.map(|classes| classes.into_iter().map(|class| self.labels.get(class)).collect());
             (last, silent) = (Instant::now(), false);
             let moment = Moment {
                 frame: seen.number,
@@ -310,7 +310,13 @@ impl Watcher<'_> {
                     network_ms,
                 },
                 top: ranking::best(&scores, self.labels, self.args.labelling.top),
-                steady: Steady { label: &name, class: steady.class(), probability: steady.probability(), changed },
+                steady: Steady {
+                    label: &name,
+                    class: steady.class(),
+                    probability: steady.probability(),
+                    changed,
+                    present: present.as_deref(),
+                },
                 counts: pipeline.counts(),
                 mqtt: self.mqtt_counts(),
                 #[cfg(feature = "serve")]

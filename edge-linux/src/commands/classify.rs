@@ -12,7 +12,7 @@ use tinception_core::image::ColourOrder;
 use tinception_core::model::Checksum;
 use tinception_models::artefacts;
 
-use crate::engine::{self, Engine, Network, OpenOptions, Scores, StepHash, Worker};
+use crate::engine::{self, Classes, Engine, Network, OpenOptions, Scores, StepHash, Worker};
 use crate::labels::Labels;
 use crate::output::{BAD_INPUT, check_writable, file_error, json, report_error, write_file};
 use crate::preprocess::PreprocessArgs;
@@ -71,6 +71,8 @@ struct Classified<'a> {
     file: String,
     engine: &'static str,
     model: &'a str,
+    /// How the classes go together.
+    classes: Classes,
     top: Vec<Class>,
     time_ms: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,10 +107,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     if args.dump_input.is_some() && args.images.len() > 1 {
         bail!("--dump-input: writes one file; give one picture");
     }
-    let labels = match &args.labels {
-        Some(path) => Labels::read(path)?,
-        None => Labels::new(network.labels().into_iter()),
-    };
+    let labels = Labels::of(&*network, args.labels.as_deref())?;
     let mut worker = network.worker();
     let mut failed = false;
     let model = args.model.display().to_string();
@@ -120,7 +119,8 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
                 let engine = network.engine().name();
                 let steps = args.hash_steps.then_some(steps);
                 let top = ranking::best(&scores, &labels, args.top);
-                let classified = Classified { file, engine, model: &model, top, time_ms, steps: steps.map(numbered) };
+                let (classes, steps) = (scores.classes, steps.map(numbered));
+                let classified = Classified { file, engine, model: &model, classes, top, time_ms, steps };
                 if !args.json {
                     print(out, &classified)?;
                 }
@@ -205,7 +205,11 @@ fn numbered(hashes: Vec<StepHash>) -> Vec<Step> {
 }
 
 fn print(out: &mut dyn Write, classified: &Classified<'_>) -> Result<()> {
-    writeln!(out, "{}  ({:.1} ms, {})", classified.file, classified.time_ms, classified.engine)?;
+    let kind = match classified.classes {
+        Classes::Exclusive => "",
+        Classes::Independent => ", each class by itself",
+    };
+    writeln!(out, "{}  ({:.1} ms, {}{kind})", classified.file, classified.time_ms, classified.engine)?;
     ranking::print(out, &classified.top)?;
     for step in classified.steps.iter().flatten() {
         writeln!(out, "  {:>4}  {}  {}", step.index, step.crc32, step.name)?;

@@ -20,7 +20,8 @@ use crate::{files, parallel};
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 The true class of a picture is the name of the folder it lies in: a label line, its first word (the class id) or one\n\
-of its names between commas. Pictures that lie in DIR itself are named `<class id>_...`.\n\
+of its names between commas. A network is right where that is its most probable class, also one whose classes are\n\
+independent of each other. Pictures that lie in DIR itself are named `<class id>_...`.\n\
 A picture that cannot be read is reported and not counted; the exit code is then 2.\n\n\
 Examples:\n  tinception eval --model googlenet.tin --images test/ --against googlenet.onnx\n  \
 tinception eval --model googlenet.onnx --preset caffe-imagenet --labels synset_words.txt --images test/ --json")]
@@ -102,10 +103,7 @@ struct Against {
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     let options = OpenOptions { engine: args.engine, preprocess: args.preprocess.clone(), ..OpenOptions::default() };
     let network = engine::open(&args.model, &options)?;
-    let labels = match &args.labels {
-        Some(path) => Labels::read(path)?,
-        None => Labels::new(network.labels().into_iter()),
-    };
+    let labels = Labels::of(&*network, args.labels.as_deref())?;
     if labels.is_empty() {
         return Err(file_error(&args.model, "holds no class names; give them with --labels"));
     }

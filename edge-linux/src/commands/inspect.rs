@@ -10,6 +10,7 @@ use tinception_core::format::tensor::{DataType, Tensor};
 use tinception_core::model::{Checksum, Group, Kind, Model, Step};
 use tinception_models::preprocess::Preprocessing;
 
+use crate::engine::Classes;
 use crate::memory::{Buffer, buffers};
 use crate::output::{Align, grouped, json, table, write_file};
 use crate::plot::{self, Span};
@@ -48,6 +49,8 @@ struct Report {
     input: Option<TensorReport>,
     logits: Option<TensorReport>,
     probabilities: Option<TensorReport>,
+    /// How the classes go together.
+    classes: Classes,
     preprocessing: Vec<(&'static str, String)>,
     self_test_seed: Option<u32>,
     provenance: Vec<(String, String)>,
@@ -143,6 +146,7 @@ fn report(args: &Args, model: &Model<'_>, buffers: &[Buffer]) -> Report {
         input: model.input().as_ref().map(tensor_report),
         logits: model.logits().as_ref().map(tensor_report),
         probabilities: model.probabilities().as_ref().map(tensor_report),
+        classes: if model.has_independent_classes() { Classes::Independent } else { Classes::Exclusive },
         preprocessing: preprocessing.into_iter().flatten().collect(),
         self_test_seed: model.self_test_seed(),
         provenance: provenance.collect(),
@@ -239,6 +243,11 @@ fn print(out: &mut dyn Write, report: &Report) -> Result<()> {
     writeln!(out, "input          {}", describe(report.input.as_ref()))?;
     writeln!(out, "logits         {}", describe(report.logits.as_ref()))?;
     writeln!(out, "probabilities  {}", describe(report.probabilities.as_ref()))?;
+    let classes = match report.classes {
+        Classes::Exclusive => "exclusive: one class of all is true",
+        Classes::Independent => "independent: each class is true or not by itself",
+    };
+    writeln!(out, "classes        {classes}")?;
     writeln!(out, "labels         {}", report.labels)?;
     writeln!(out, "MACs           {}", grouped(report.macs))?;
     writeln!(

@@ -118,7 +118,7 @@ mod compile {
     use tinception_models::onnx::Metadata;
 
     use super::*;
-    use crate::engine;
+    use crate::engine::{self, Classes};
     use crate::files;
     use crate::labels::Labels;
     use crate::output::{Align, check_writable, file_error, grouped, json, progress, sha256, table, write_file};
@@ -141,6 +141,8 @@ mod compile {
         lower_bound_bytes: usize,
         macs: u64,
         calibration_images: usize,
+        /// How the classes go together.
+        classes: Classes,
         steps: Vec<StepSummary>,
     }
 
@@ -201,8 +203,28 @@ mod compile {
             json(out, &summary)?;
         } else {
             print(out, &summary, args)?;
+            if let Some(line) = told_of_classes(&graph, &options, summary.classes) {
+                writeln!(out, "classes       {line}")?;
+            }
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn together(report: &Report) -> Classes {
+        let independent = report.steps.iter().any(|step| step.operator == "sigmoid");
+        if independent { Classes::Independent } else { Classes::Exclusive }
+    }
+
+    /// What is to be said of the classes, where they are not simply as many as scores of which the largest wins.
+    fn told_of_classes(graph: &Graph, options: &Options, classes: Classes) -> Option<String> {
+        if graph.own_output.is_some_and(|own| own.one_score) {
+            let given = options.labels.as_ref().map(|labels| labels.lines.clone()).unwrap_or_default();
+            let hint = if given.is_empty() { " (--labels names them, one a line)" } else { "" };
+            let [small, large] = ClassNames::of_one_score(given).try_into().ok()?;
+            return Some(format!("two, told apart by the sigmoid of the network's one score: {small}, {large}{hint}"));
+        }
+        (classes == Classes::Independent)
+            .then(|| "independent of each other (sigmoid): several may be true at once".into())
     }
 
     /// Says what transformed weights take before it is taken.
@@ -233,7 +255,8 @@ mod compile {
     /// The compiler checks this too, but only after calibration.
     fn check_classes(labels: &Labels, path: &Path, graph: &Graph) -> Result<()> {
         let (found, classes) = (labels.len(), graph.shape(graph.output).channels as usize);
-        if found == classes {
+        let one_score = graph.own_output.is_some_and(|own| own.one_score);
+        if found == classes || (one_score && found == 1) {
             return Ok(());
         }
         Err(file_error(
@@ -312,6 +335,7 @@ mod compile {
             lower_bound_bytes: report.lower_bound,
             macs: report.macs(),
             calibration_images: pictures,
+            classes: together(report),
             steps: report.steps.iter().enumerate().map(step).collect(),
         }
     }

@@ -7,11 +7,12 @@ use anyhow::{Context, Result};
 use tinception_core::image::quantize_pixels;
 use tinception_core::model::{Checksum, Model};
 use tinception_core::session::{Hashes, Observer, Prepared, Session};
+use tinception_models::ending::OwnOutput;
 use tinception_models::preprocess::Preprocessing;
 
 #[cfg(feature = "serve")]
 use super::saturation::Saturation;
-use super::{Engine, Network, Scores, StepHash, Worker};
+use super::{Classes, Engine, Network, Scores, StepHash, Worker};
 use crate::output::file_error;
 use crate::preprocess::Preprocessor;
 use crate::threads::{self, Pool};
@@ -29,6 +30,10 @@ pub(crate) struct CoreNetwork {
     pool: Option<&'static Pool>,
     table: &'static [i8],
     preprocessor: Preprocessor,
+    /// How the classes go together.
+    classes: Classes,
+    /// What the float network's own output was.
+    own: OwnOutput,
 }
 
 impl CoreNetwork {
@@ -43,7 +48,9 @@ impl CoreNetwork {
         let preprocessor = Preprocessor::new(Preprocessing::from_record(record), input.shape, path)?;
         let prepared = backend::prepare(&model, backend::chosen()?)?;
         let pool = Pool::of_this_thread(threads)?;
-        Ok(Self { model, prepared, pool, table, preprocessor })
+        let classes = if model.has_independent_classes() { Classes::Independent } else { Classes::Exclusive };
+        let own = OwnOutput::of_provenance(model.provenance());
+        Ok(Self { model, prepared, pool, table, preprocessor, classes, own })
     }
 
     /// The model.
@@ -65,6 +72,10 @@ impl Network for CoreNetwork {
         self.model.labels().collect()
     }
 
+    fn has_one_score(&self) -> bool {
+        self.own.one_score
+    }
+
     fn input_bytes(&self, pixels: &[u8]) -> Result<Vec<u8>> {
         let mut input = pixels.to_vec();
         quantize_pixels(&mut input, self.preprocessor.settings.order, self.table)?;
@@ -84,7 +95,7 @@ struct CoreWorker<'a> {
 
 impl CoreWorker<'_> {
     fn run(&mut self, pixels: &[u8], observer: &mut impl Observer) -> Result<Scores> {
-        let CoreNetwork { model, prepared, pool, table, preprocessor } = self.network;
+        let CoreNetwork { model, prepared, pool, table, preprocessor, classes, own } = self.network;
         let session = match &mut self.session {
             Some(session) => session,
             empty => empty.insert(backend::session(model, prepared, *pool)?),
@@ -96,13 +107,9 @@ impl CoreWorker<'_> {
         let logits = session.logits().context("the network gave no scores")?;
         let quant = logits.tensor().quant;
         let real = |value: i32| f64::from(quant.scale) * (f64::from(value) - f64::from(quant.zero_point));
-        let scores = Scores::from_logits(logits.iter().map(real).collect());
-        Ok(match session.probabilities() {
-            Some(values) => {
-                Scores { probabilities: values.iter().map(|value| f64::from(value) / ONE).collect(), ..scores }
-            }
-            None => scores,
-        })
+        let logits = logits.iter().map(real).collect();
+        let probabilities = session.probabilities().map(|all| all.iter().map(|value| f64::from(value) / ONE).collect());
+        Ok(Scores::of_int8(logits, probabilities, *classes, *own))
     }
 }
 

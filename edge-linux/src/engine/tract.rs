@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use tinception_models::compile::Labels;
+use tinception_models::ending::Ending;
 use tinception_models::float::FloatEngine;
 use tinception_models::graph::Graph;
 use tinception_models::preprocess::Preprocessing;
@@ -18,6 +20,8 @@ pub(crate) struct TractNetwork {
     engine: FloatEngine,
     preprocessor: Preprocessor,
     labels: Vec<String>,
+    ending: Ending,
+    has_one_score: bool,
     file: String,
 }
 
@@ -29,8 +33,16 @@ impl TractNetwork {
         }
         let engine = FloatEngine::from_onnx(path)?;
         let preprocessor = Preprocessor::new(settings, engine.input_shape(), path)?;
-        let labels = onnx::Metadata::read(path)?.labels;
-        Ok(Self { engine, preprocessor, labels, file: path.display().to_string() })
+        let ending = engine.own_ending().ok_or_else(|| {
+            let advice = "it gives a class's number instead of scores, as behind an ArgMax; let it end in the scores";
+            file_error(path, advice)
+        })?;
+        let has_one_score = engine.output_len() == Some(1);
+        let mut labels = onnx::Metadata::read(path)?.labels;
+        if has_one_score {
+            labels = Labels::of_one_score(labels);
+        }
+        Ok(Self { engine, preprocessor, labels, ending, has_one_score, file: path.display().to_string() })
     }
 }
 
@@ -45,6 +57,10 @@ impl Network for TractNetwork {
 
     fn labels(&self) -> Vec<&str> {
         self.labels.iter().map(String::as_str).collect()
+    }
+
+    fn has_one_score(&self) -> bool {
+        self.has_one_score
     }
 
     fn input_bytes(&self, pixels: &[u8]) -> Result<Vec<u8>> {
@@ -68,7 +84,7 @@ struct TractWorker<'a>(&'a TractNetwork);
 
 impl Worker for TractWorker<'_> {
     fn classify(&mut self, pixels: &[u8]) -> Result<Scores> {
-        let TractNetwork { engine, preprocessor, file, .. } = self.0;
+        let TractNetwork { engine, preprocessor, ending, file, .. } = self.0;
         let outputs = engine.run(&preprocessor.settings.to_float(pixels))?;
         let values: Vec<f64> = outputs
             .first()
@@ -81,33 +97,10 @@ impl Worker for TractWorker<'_> {
                 "{file}: the network's scores are not finite numbers; check its weights and the preprocessing"
             );
         }
-        Ok(if is_distribution(&values) {
-            Scores { probabilities: values, logits: None }
-        } else {
-            Scores::from_logits(values)
-        })
+        Scores::of_float(values, *ending).map_err(|problem| anyhow!("{file}: {problem}"))
     }
 
     fn classify_hashed(&mut self, _: &[u8]) -> Result<(Scores, Vec<StepHash>)> {
         anyhow::bail!("{}: --hash-steps hashes the steps of .tin files; leave it out", self.0.file)
-    }
-}
-
-/// Whether the output is that of a softmax already: no negative value, and a sum of 1.
-fn is_distribution(values: &[f64]) -> bool {
-    let sum: f64 = values.iter().sum();
-    values.iter().all(|value| *value >= 0.0) && (sum - 1.0).abs() < 1e-3
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_distribution;
-
-    #[test]
-    fn logits_are_told_from_probabilities() {
-        assert!(is_distribution(&[0.25, 0.75]));
-        assert!(!is_distribution(&[-0.25, 1.25]));
-        assert!(!is_distribution(&[0.25, 0.5]));
-        assert!(!is_distribution(&[3.0, 1.0]));
     }
 }

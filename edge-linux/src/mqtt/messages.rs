@@ -50,6 +50,8 @@ pub(super) fn state(moment: &Moment<'_>) -> Vec<u8> {
         label: &'a str,
         class: Option<usize>,
         probability: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        present: Option<&'a [String]>,
         frame: u64,
         top: &'a [Class],
     }
@@ -57,6 +59,7 @@ pub(super) fn state(moment: &Moment<'_>) -> Vec<u8> {
         label: moment.steady.label,
         class: moment.steady.class,
         probability: moment.steady.probability,
+        present: moment.steady.present,
         frame: moment.frame,
         top: moment.top.get(..TOP).unwrap_or(&moment.top),
     };

@@ -53,6 +53,7 @@ impl Desk {
         let work = move || match open() {
             Ok(network) => {
                 let _ = opened.send(Ok(()));
+                let labels = labels.map(|labels| labels.fitting(&*network));
                 let labels = labels.unwrap_or_else(|| Labels::new(network.labels().into_iter()));
                 answer(&*network, &labels, &queue);
             }

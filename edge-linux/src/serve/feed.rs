@@ -24,6 +24,9 @@ pub(crate) struct Update {
     pub(crate) top: Vec<Class>,
     /// The label that holds steady; `None` for none above the threshold.
     pub(crate) label: Option<String>,
+    /// The names of all classes above the threshold, where classes are independent of each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) present: Option<Vec<String>>,
     /// Classified frames in the last second.
     pub(crate) frames_per_second: f64,
     /// Entropy of all probabilities, in bits: high where the network has no idea.

@@ -35,8 +35,14 @@ fn serve(token: Option<&str>) -> Served {
 }
 
 fn update(label: &str) -> Update {
-    let class =
-        |class, label: &str, probability| Class { class, label: label.into(), id: None, probability, logit: None };
+    let class = |class, label: &str, probability| Class {
+        class,
+        label: label.into(),
+        id: None,
+        probability,
+        logit: None,
+        independent: false,
+    };
     let top = vec![class(0, label, 0.75), class(1, "b<i>", 0.25)];
     let stages = Stages { decode_ms: 1.0, resize_ms: 0.5, network_ms: 3.0 };
     let counts = Counts { captured: 9, dropped: 2, ..Counts::default() };
