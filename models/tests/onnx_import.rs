@@ -48,6 +48,7 @@ const CASES: &[(&str, &[&str])] = &[
     ("end_logsoftmax_picture", &["AveragePool", "LogSoftmax"]),
     ("end_one", &["AveragePool", "Gemm"]),
     ("end_one_clip", &["AveragePool", "Gemm"]),
+    ("end_one_gather", &["AveragePool", "Gemm"]),
     ("end_one_matmul", &["AveragePool", "Gemm", "Sigmoid"]),
     ("end_one_pool", &["Conv", "AveragePool"]),
     ("end_one_reshape", &["AveragePool", "Gemm", "Sigmoid"]),

@@ -6,7 +6,7 @@ use tract_onnx::pb::{GraphProto, NodeProto};
 
 use crate::ending::Ending;
 
-/// What the output has gone through last, whatever moves or casts its elements afterwards; `None` where it holds the classes'
+/// What the output has gone through last, whatever moves, picks or casts its elements afterwards; `None` where it holds the classes'
 /// numbers instead of their scores.
 pub(crate) fn own_ending(proto: &GraphProto, output: &str) -> Option<Ending> {
     let makers: HashMap<&str, &NodeProto> =
@@ -37,7 +37,16 @@ fn last_operator<'a>(makers: &HashMap<&str, &'a NodeProto>, name: &str) -> Optio
     for _ in 0..makers.len() {
         let moves = matches!(
             node.op_type.as_str(),
-            "Identity" | "Cast" | "Dropout" | "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose"
+            "Identity"
+                | "Cast"
+                | "Dropout"
+                | "Flatten"
+                | "Reshape"
+                | "Squeeze"
+                | "Unsqueeze"
+                | "Transpose"
+                | "Gather"
+                | "Slice"
         );
         let before = node.input.first().filter(|_| moves).and_then(|input| makers.get(input.as_str()));
         let Some(before) = before else { return Some(node) };

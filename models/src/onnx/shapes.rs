@@ -246,10 +246,21 @@ pub(super) fn permutation(node: NodeView<'_>, rank: usize) -> Result<Vec<usize>,
     }
 }
 
-/// Picks channels of the picture.
+/// Picks channels of the picture, or the only element of an axis of a vector.
 pub(super) fn gather<'a>(importer: &mut Importer<'a>, node: NodeView<'a>) -> Result<Entry, ImportError> {
     let indices = importer.constant(node, 1)?.ok_or_else(|| node.missing_input("indices"))?;
     let axis = node.int("axis")?.unwrap_or(0);
+    if let Entry::Tensor(tensor) = importer.required(node, 0)?.clone()
+        && is_vector(&tensor.dims)
+        && matches!(indices.as_ints(), Some([0 | -1]))
+    {
+        let axis = axis_index(node, axis, tensor.dims.len())?;
+        if tensor.dims[axis] == 1 {
+            let mut dims = tensor.dims.clone();
+            dims.splice(axis..=axis, indices.dims.iter().copied());
+            return with_dims(importer, node, tensor, dims);
+        }
+    }
     let view = whole_picture(importer, node)?;
     let channels = view.channels.len();
     let (_, channel_axis) = view.dims(Shape::default());

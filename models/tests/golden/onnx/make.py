@@ -290,6 +290,7 @@ def endings():
     case("end_one_pool", [node("Conv", ["x", "w"], "c"), node("Relu", ["c"], "r"), node("GlobalAveragePool", ["r"], "q"),
                           node("Flatten", ["q"], "y")], {"w": random(1, 3, 3, 3)})
     case("end_one_clip", [*front, node("Clip", ["g", "l", "h"], "y")], {**one, "l": np.float32(-3), "h": np.float32(3)})
+    case("end_one_gather", [*front, node("Gather", ["g", "i"], "y", axis=1)], {**one, "i": np.array(0)})
     argmax = [*front, helper.make_node("ArgMax", ["g"], ["y"], "pick", axis=1)]
     refuse("argmax", model(argmax, several))
     refuse("hard_sigmoid", model([*front, helper.make_node("HardSigmoid", ["g"], ["y"], "hard")], several))
