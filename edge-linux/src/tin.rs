@@ -46,7 +46,9 @@ pub(crate) fn load(path: &Path, checksum: Checksum) -> Result<Model<'static>> {
 fn describe(error: FormatError) -> String {
     let way_out = match error {
         FormatError::Magic => "give a file made by `tinception quantize`",
-        FormatError::Version { .. } => "update tinception, or compile the network again with this version",
+        FormatError::Version { .. } | FormatError::Operator { .. } => {
+            "update tinception, or compile the network again with this version"
+        }
         _ => "copy it again, or compile the network again",
     };
     format!("{error}; {way_out}")

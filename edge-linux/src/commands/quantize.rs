@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// Folder of pictures to calibrate on
     #[arg(long, value_name = "DIR")]
     calibration: PathBuf,
-    /// Class names, one a line, as many as the network has classes
+    /// Class names, one a line, as many as the network has classes; one or two for a network with a single score
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// File to write

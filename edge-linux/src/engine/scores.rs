@@ -64,8 +64,8 @@ impl Scores {
     pub(crate) fn of_float(values: Vec<f64>, ending: Ending) -> Result<Self, &'static str> {
         match (ending, values.as_slice()) {
             (Ending::Softmax | Ending::LogSoftmax, [_]) => Err(
-                "it ends in a softmax over a single score, which is the same number always; let it end in that score or in \
-                 a sigmoid, for two classes, or in two scores",
+                "it gives a single number behind a softmax, and a softmax of a single score always is 1; let it end in all of \
+                 its scores, or for two classes in one score or in a sigmoid",
             ),
             (Ending::Softmax, values) if !sums_up_to_one(values, KNOWN) => Err(NOT_OVER_THE_CLASSES),
             (Ending::LogSoftmax, values) if !sums_up_to_one(&exponentials(values), KNOWN) => Err(NOT_OVER_THE_CLASSES),
@@ -99,7 +99,8 @@ impl Scores {
 }
 
 /// What is wrong with a softmax whose probabilities don't sum up to 1.
-const NOT_OVER_THE_CLASSES: &str = "its probabilities do not sum up to 1: its last softmax runs over another axis than the classes; export it with their axis";
+const NOT_OVER_THE_CLASSES: &str =
+    "its softmax does not sum up to 1: it runs over another axis, or classes are left out; let it end in scores";
 
 /// How far from 1 the sum of a softmax's probabilities may be that a network is known to end in: float16 has 11 bits.
 const KNOWN: f64 = 2e-2;

@@ -37,6 +37,7 @@ impl TractNetwork {
             let advice = "it gives a class's number instead of scores, as behind an ArgMax; let it end in the scores";
             file_error(path, advice)
         })?;
+        check_ending(path)?;
         let has_one_score = engine.output_len() == Some(1);
         let mut labels = onnx::Metadata::read(path)?.labels;
         if has_one_score {
@@ -78,6 +79,16 @@ pub(crate) fn graph(path: &Path) -> Result<Graph> {
     let mut graph = onnx::import(path)?;
     passes::optimise(&mut graph).with_context(|| path.display().to_string())?;
     Ok(graph)
+}
+
+/// Fails where the compiler can't tell what the network's output means. What it doesn't know, tract may run all the same.
+fn check_ending(path: &Path) -> Result<()> {
+    if let Ok(mut graph) = onnx::import(path)
+        && passes::simplify(&mut graph).is_ok()
+    {
+        passes::end_in_probabilities(&mut graph).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
 }
 
 struct TractWorker<'a>(&'a TractNetwork);

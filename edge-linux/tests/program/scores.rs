@@ -227,6 +227,10 @@ fn what_says_nothing_is_refused() {
         is_refused(folder, QUANTIZE, &["single score", "in a sigmoid"]);
         is_refused(folder, &classify, &["single score", "in a sigmoid"]);
     }
+    let cut = Op::Clamp(tinception_models::graph::Clamp { min: 0.0, max: 1.0 });
+    network(folder, 1, Some(cut));
+    is_refused(folder, QUANTIZE, &["single score to 0..1"]);
+    is_refused(folder, &classify, &["single score to 0..1"]);
     let argmax = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/golden/onnx/errors/argmax.onnx");
     fs::copy(argmax, folder.join("model.onnx")).expect("copied");
     is_refused(folder, QUANTIZE, &["(ArgMax)", "scores are lost"]);
