@@ -51,9 +51,9 @@ pub(crate) struct Moment<'a> {
 /// States for an MQTT broker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct MqttCounts {
-    /// Handed to the connection.
+    /// Acknowledged by the broker.
     pub(crate) published: u64,
-    /// Made room for newer ones.
+    /// Made room for newer ones, or went away with a connection.
     pub(crate) dropped: u64,
     /// How often the broker was there.
     pub(crate) connections: u64,

@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-pub(crate) use self::address::{Broker, Topic};
+use self::address::Broker;
+pub(crate) use self::address::{BrokerText, Topic};
 use self::queue::Queue;
 use crate::camera::{Moment, MqttCounts};
 

@@ -107,7 +107,7 @@ fn home_assistant_finds_the_label() {
     let address = broker.address();
     let mut program = command(&format!("{RAW} --mqtt mqtt://ann:wrong@{address} --mqtt-topic home/door"));
     let mut camera = Camera::spawn(program.env("TINCEPTION_MQTT_PASSWORD", "secret"));
-    let described = broker.wait("a sensor", |published| published.topic == "homeassistant/sensor/home_door/config");
+    let described = broker.wait("a sensor", |published| published.topic == "homeassistant/sensor/home-2fdoor/config");
     broker.wait("the availability", is("home/door/availability", "online"));
     let state = broker.wait("a state", |published| published.topic == "home/door/state");
     assert!(described.retained && state.retained);
@@ -117,8 +117,9 @@ fn home_assistant_finds_the_label() {
     let described: Value = serde_json::from_str(&described.payload).expect("an object");
     assert_eq!(described["state_topic"], "home/door/state");
     assert_eq!(described["availability_topic"], "home/door/availability");
-    assert_eq!(described["unique_id"], "home_door_label");
-    assert_eq!(described["device"]["identifiers"][0], "home_door");
+    assert_eq!(described["unique_id"], "home-2fdoor_label");
+    assert_eq!(described["device"]["identifiers"][0], "home-2fdoor");
+    assert_eq!(described["device"]["name"], "home/door");
     // The state is what the program says about the same frame; all frames are one picture.
     let state: Value = serde_json::from_str(&state.payload).expect("an object");
     let (frame, _) = camera.until("the state's label", |_| true);
