@@ -5,7 +5,8 @@
 //! ```
 //!
 //! The keys are the names of the long options, and `source`. They are read off the command's own definition, so that an
-//! option that is added is a key too. What the command line or the environment says is left out of the file.
+//! option that is added is a key too; one that may be given several times takes a list. What the command line or the environment
+//! says is left out of the file.
 
 use std::any::TypeId;
 use std::ffi::OsString;
@@ -23,6 +24,8 @@ use crate::output::file_error;
 const COMMAND: &str = "camera";
 /// Of the argument that names the file; no key.
 const CONFIG: &str = "config";
+/// Largest file of options, in bytes.
+const LARGEST_FILE: u64 = 1 << 20;
 
 /// A command line with the options of a file in it.
 pub(crate) struct Expanded {
@@ -64,8 +67,8 @@ pub(crate) fn expand(program: &Command, line: &[OsString]) -> Result<Option<Expa
             let keys = "keys are the long options of `tinception camera`, and `source`";
             return Err(file_error(file, format_args!("unknown key `{key}`; {keys}")));
         };
-        match option(arg, value) {
-            Ok(option) if !said(arg) => expanded.extend(option),
+        match options(arg, value) {
+            Ok(options) if !said(arg) => expanded.extend(options),
             Ok(_) => {}
             Err(kind) => return Err(file_error(file, format_args!("`{key}` must be {kind}"))),
         }
@@ -75,7 +78,19 @@ pub(crate) fn expand(program: &Command, line: &[OsString]) -> Result<Option<Expa
 }
 
 fn read(file: &Path) -> Result<Table> {
-    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let context = || file.display().to_string();
+    let about = fs::metadata(file).with_context(context)?;
+    // Opening a pipe would wait for somebody who writes into it, and a device may have no end.
+    if !about.is_file() {
+        return Err(file_error(file, "is no ordinary file; give a TOML file"));
+    }
+    if about.len() > LARGEST_FILE {
+        return Err(file_error(
+            file,
+            format_args!("has more than {LARGEST_FILE} bytes, too many for options; give a TOML file"),
+        ));
+    }
+    let text = fs::read_to_string(file).with_context(context)?;
     text.parse().map_err(|error: toml::de::Error| {
         let start = error.span().map_or(0, |span| span.start);
         let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
@@ -89,6 +104,17 @@ fn name(arg: &Arg) -> &str {
 }
 
 /// The value as the command line has it, or of what kind it should have been.
+fn options(arg: &Arg, value: &Value) -> Result<Vec<OsString>, &'static str> {
+    match (arg.get_action(), value) {
+        (ArgAction::Append, Value::Array(values)) => {
+            let options = values.iter().map(|value| option(arg, value)).collect::<Result<Vec<_>, _>>();
+            Ok(options.map_err(|_| "text in quotes, or a list of it")?.into_iter().flatten().collect())
+        }
+        _ => Ok(option(arg, value)?.into_iter().collect()),
+    }
+}
+
+/// One value as the command line has it.
 fn option(arg: &Arg, value: &Value) -> Result<Option<OsString>, &'static str> {
     let numbers =
         [TypeId::of::<u16>(), TypeId::of::<u32>(), TypeId::of::<u64>(), TypeId::of::<usize>(), TypeId::of::<f64>()];
