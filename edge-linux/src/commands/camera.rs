@@ -218,6 +218,10 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     if let Some(hook) = &mut watcher.hook {
         hook.finish();
     }
+    #[cfg(feature = "mqtt")]
+    if let Some(mqtt) = &mut watcher.mqtt {
+        mqtt.finish();
+    }
     let mqtt = watcher.mqtt_counts();
     watcher.outputs.end(pipeline.counts(), mqtt)?;
     Ok(ExitCode::SUCCESS)

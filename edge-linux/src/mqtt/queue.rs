@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::messages::LONGEST_STATE;
 use crate::camera::MqttCounts;
 
 /// States that wait for a broker that is slow; and states on their way that it has not acknowledged.
@@ -42,9 +43,14 @@ pub(super) enum Work {
 }
 
 impl Queue {
-    /// Puts a state in; the oldest makes room where there is none.
+    /// Puts a state in; the oldest makes room where there is none. One that is too long for a message is dropped itself: the
+    /// connection would break over it.
     pub(super) fn push(&self, state: Vec<u8>) {
         let mut inner = self.lock();
+        if state.len() > LONGEST_STATE {
+            inner.counts.dropped += 1;
+            return;
+        }
         // A broker that is away learns how things are when it is back, not how they were.
         let room = if inner.connected { CAPACITY } else { 1 };
         inner.states.push_back(state);
@@ -100,6 +106,9 @@ impl Queue {
             inner.unacknowledged -= 1;
             inner.counts.published += 1;
         }
+        drop(inner);
+        // The end waits for the last of them.
+        self.changed.notify_one();
     }
 
     /// Says that no more states come. Returns whether the broker can be told so, now or in a moment.
@@ -139,7 +148,9 @@ impl Inner {
             self.greeted = true;
             return Some(Work::Greet);
         }
-        let Some(state) = self.states.pop_front() else { return self.closed.then_some(Work::End) };
+        let Some(state) = self.states.pop_front() else {
+            return (self.closed && self.unacknowledged == 0).then_some(Work::End);
+        };
         self.unacknowledged += 1;
         self.last = Some(state.clone());
         Some(Work::State(state))
@@ -185,6 +196,17 @@ mod tests {
         assert_eq!(queue.counts().published, 16);
     }
 
+    #[test]
+    fn what_is_too_long_is_not_sent() {
+        let queue = Queue::default();
+        queue.connected();
+        queue.push(vec![0; LONGEST_STATE]);
+        queue.push(vec![0; LONGEST_STATE + 1]);
+        assert_eq!(work(&queue), Some(Work::Greet));
+        assert!(matches!(work(&queue), Some(Work::State(state)) if state.len() == LONGEST_STATE));
+        assert_eq!((work(&queue), queue.counts().dropped), (None, 1));
+    }
+
     /// A broker that takes states and breaks the connection for them has published none.
     #[test]
     fn what_is_refused_is_not_published() {
@@ -209,8 +231,9 @@ mod tests {
         assert!(queue.close());
         assert_eq!(work(&queue), None);
         queue.connected();
-        let works: Vec<_> = std::iter::from_fn(|| work(&queue)).take(3).collect();
-        assert_eq!(works, [Work::Greet, Work::State(state(2)), Work::End]);
+        assert_eq!([work(&queue), work(&queue), work(&queue)], [Some(Work::Greet), Some(Work::State(state(2))), None]);
+        queue.acknowledged();
+        assert_eq!(work(&queue), Some(Work::End));
         // Nobody waits for a broker that was not there.
         let queue = Queue::default();
         queue.failed();
@@ -230,6 +253,8 @@ mod tests {
         assert_eq!([work(&queue), work(&queue), work(&queue)], [Some(Work::Greet), Some(Work::State(state(2))), None]);
         assert_eq!(queue.counts().dropped, 2);
         assert!(queue.close());
+        assert_eq!(work(&queue), None);
+        queue.acknowledged();
         assert_eq!(work(&queue), Some(Work::End));
     }
 }
