@@ -94,7 +94,7 @@ fn encode(feed: &Feed, pictures: &Mailbox<Labelled>) {
                 picture::annotate(&mut labelled.frame, &labelled.text);
                 // A frame that libjpeg refuses is not shown; the next one comes.
                 if let Ok(jpeg) = picture::encode(&labelled.frame) {
-                    feed.publish_picture(jpeg);
+                    feed.publish_picture(&jpeg);
                 }
             }
             Taken::Nothing => {}

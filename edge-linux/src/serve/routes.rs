@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware;
@@ -20,7 +20,7 @@ use tokio_stream::wrappers::WatchStream;
 use super::board::{self, Health};
 use super::connections::Connection;
 use super::desk::Refusal;
-use super::feed::Update;
+use super::feed::{Picture, Update};
 use super::upload::{self, Refused};
 use super::{Shared, access, headers};
 use crate::ranking::Class;
@@ -29,8 +29,6 @@ use crate::ranking::Class;
 const STALE: f64 = 10.0;
 /// How long a snapshot waits for the next frame.
 const NEXT_FRAME: Duration = Duration::from_secs(3);
-/// Between the pictures of a stream; clients find it by the header that names it.
-const BOUNDARY: &str = "frame";
 
 /// Tells nginx not to keep what is sent until there is more of it.
 const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
@@ -125,20 +123,19 @@ async fn history(State(shared): Served) -> Response {
 async fn stream(State(shared): Served, Extension(connection): Connected) -> Response {
     let Some(work) = connection.streams() else { return too_many_streams() };
     let (pictures, viewer) = shared.feed.pictures();
-    let parts = WatchStream::from_changes(pictures).map(move |jpeg| {
+    let parts = WatchStream::from_changes(pictures).map(move |picture| {
         // The picture's viewer is gone, and the work ends, when the stream does.
         let _until_then = (&viewer, &work);
-        let head = format!("--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", jpeg.len());
-        Ok::<_, Infallible>(Bytes::from([head.as_bytes(), &jpeg, b"\r\n"].concat()))
+        Ok::<_, Infallible>(picture.part())
     });
-    let kind = format!("multipart/x-mixed-replace; boundary={BOUNDARY}");
+    let kind = format!("multipart/x-mixed-replace; boundary={}", Picture::BOUNDARY);
     ([(header::CONTENT_TYPE, kind.as_str()), UNBUFFERED], Body::from_stream(parts)).into_response()
 }
 
 async fn snapshot(State(shared): Served) -> Response {
     let (mut pictures, _viewer) = shared.feed.pictures();
     match tokio::time::timeout(NEXT_FRAME, pictures.changed()).await {
-        Ok(Ok(())) => ([(header::CONTENT_TYPE, "image/jpeg")], pictures.borrow().clone()).into_response(),
+        Ok(Ok(())) => ([(header::CONTENT_TYPE, "image/jpeg")], pictures.borrow().jpeg()).into_response(),
         _ => failed(StatusCode::SERVICE_UNAVAILABLE, "the camera gives no frames"),
     }
 }

@@ -175,7 +175,7 @@ fn pictures_are_encoded_only_for_those_who_look() {
             assert!(start.elapsed() < Duration::from_secs(10));
             std::thread::sleep(Duration::from_millis(1));
         }
-        feed.publish_picture(b"a picture".to_vec());
+        feed.publish_picture(b"a picture");
     });
     let (status, picture) = served.get("/snapshot.jpg");
     assert_eq!((status, picture.as_str()), (200, "a picture"));

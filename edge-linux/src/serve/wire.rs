@@ -1,6 +1,6 @@
 //! A connection's bytes: clients that don't take them are given up.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -41,8 +41,8 @@ impl<S> Wire<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Wire<S> {
-    fn write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = match Pin::new(&mut self.stream).poll_write(context, bytes) {
+    fn write(&mut self, context: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let written = match Pin::new(&mut self.stream).poll_write_vectored(context, parts) {
             Poll::Ready(written) => written?,
             Poll::Pending => {
                 let stall = self.stalled.get_or_insert_with(|| Stall { end: Box::pin(sleep(WRITE_TIME)), taken: 0 });
@@ -66,9 +66,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         if this.refusal.is_none() {
             this.refusal = headers::in_refusal(bytes).map(|bytes| Refusal { bytes, written: 0 });
         }
-        let Some(mut refusal) = this.refusal.take() else { return this.write(context, bytes) };
+        let Some(mut refusal) = this.refusal.take() else { return this.write(context, &[IoSlice::new(bytes)]) };
         while refusal.written < refusal.bytes.len() {
-            match this.write(context, &refusal.bytes[refusal.written..]) {
+            match this.write(context, &[IoSlice::new(&refusal.bytes[refusal.written..])]) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(0)),
                 Poll::Ready(Ok(written)) => refusal.written += written,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -79,6 +79,23 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
             }
         }
         Poll::Ready(Ok(bytes.len()))
+    }
+
+    /// Pictures are sent from where they lie, which all their viewers share.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match parts {
+            // A refusal of hyper's own is a head alone.
+            [bytes] => self.poll_write(context, bytes),
+            _ => self.write(context, parts),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

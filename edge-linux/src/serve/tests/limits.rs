@@ -18,7 +18,7 @@ impl Camera {
         let run = move || {
             while !stopped.load(Ordering::Relaxed) {
                 feed.publish(update("cat"));
-                feed.publish_picture(vec![7; size]);
+                feed.publish_picture(&vec![7; size]);
                 thread::sleep(Duration::from_secs(1) / rate);
             }
         };
