@@ -27,7 +27,8 @@ use crate::commands::{camera, camera_config, cameras};
         tinception quantize googlenet.onnx --calibration photos/ --labels synset_words.txt \\\n      \
         --preset caffe-imagenet -o googlenet.tin\n  \
         tinception classify photo.jpg --model googlenet.tin\n\n\
-        Exit codes: 0 success, 1 a self-test that fails, 2 bad input (one line on stderr for each)."
+        Exit codes: 0 success, 1 a self-test that fails or no memory or descriptor left, 2 bad input (one line on stderr \
+        for each)."
 )]
 pub(crate) struct Cli {
     /// What to do.
