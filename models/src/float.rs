@@ -12,7 +12,7 @@ use tract_onnx::tract_core::internal::{TractErrorContext, bail};
 
 use crate::graph::{Affine, Graph, ValueId};
 use crate::onnx::{
-    ImportError, check_float, check_tensors, decode, graph_output, picture_input, read, to_onnx_with_outputs,
+    ImportError, OnnxFile, check_float, check_tensors, graph_output, picture_input, to_onnx_with_outputs,
 };
 
 /// A network ready to run in float. It can be shared between threads.
@@ -97,19 +97,15 @@ impl FloatEngine {
     /// [`FloatError::Import`] for a file that is quantised or doesn't take one picture of a fixed size and give one
     /// output, [`FloatError::Tract`] where tract refuses it.
     pub fn from_onnx(path: impl AsRef<Path>) -> Result<Self, FloatError> {
-        let (file, bytes) = read(path.as_ref())?;
-        let model = decode(&bytes, &file)?;
-        let graph = model
-            .graph
-            .as_ref()
-            .ok_or_else(|| ImportError::NotOnnx { file: file.clone(), reason: "it has no graph".into() })?;
-        check_float(graph, &file)?;
-        let picture = picture_input(graph, &file)?;
-        graph_output(graph, &file)?;
-        check_tensors(graph, &file)?;
+        let opened = OnnxFile::open(path.as_ref())?;
+        let (file, graph) = (&opened.name, opened.graph()?);
+        check_float(graph, file)?;
+        let picture = picture_input(graph, file)?;
+        graph_output(graph, file)?;
+        check_tensors(graph, file, &opened.budget)?;
         let (input_shape, nhwc) = (picture.shape, picture.is_nhwc());
-        let runnable = compile(&model, &file)?;
-        let input_type = runnable.model().input_fact(0).map_err(|error| tract_error(&file, &error))?.datum_type;
+        let runnable = compile(&opened.model, file)?;
+        let input_type = runnable.model().input_fact(0).map_err(|error| tract_error(file, &error))?.datum_type;
         Ok(Self { runnable, input_shape, input_type, nhwc, outputs: vec![Output::Plain(0)] })
     }
 

@@ -23,6 +23,7 @@ pub(super) fn gemm<'a>(importer: &mut Importer<'a>, node: NodeView<'a>) -> Resul
         (false, &[inputs, outputs]) | (true, &[outputs, inputs]) if inputs == row => outputs,
         (_, dims) => return Err(node.mismatch(format!("its matrix {dims:?} doesn't fit {row} inputs"))),
     };
+    importer.charge_weights(node, matrix.len() + outputs)?;
     let (alpha, beta) = (node.float("alpha")?.unwrap_or(1.0), node.float("beta")?.unwrap_or(1.0));
     let bias = match importer.entry(node, 2)? {
         None => vec![0.0; outputs],
@@ -61,6 +62,7 @@ pub(super) fn matmul<'a>(importer: &mut Importer<'a>, node: NodeView<'a>) -> Res
         }
         (dims, _) => return Err(not_a_row(node, dims)),
     };
+    importer.charge_weights(node, matrix.len() + outputs)?;
     let dense = Dense {
         weights: rows_in_value_order(&input, &matrix, row, outputs, false).collect(),
         bias: vec![0.0; outputs],

@@ -7,6 +7,7 @@ use super::error::ImportError;
 use super::importer::{Entry, Importer, PictureView};
 use super::layout::{Layout, Tensor, is_vector};
 use super::node::NodeView;
+use super::tensor::MOST_AXES;
 use crate::graph::{Affine, Op};
 
 /// An axis counted from the front; negative ones count from the back.
@@ -94,6 +95,9 @@ pub(super) fn resolve(node: NodeView<'_>, wanted: &[i64], dims: &[usize]) -> Res
     let keeps_zero = node.flag("allowzero")?;
     let bad = || node.mismatch(format!("{dims:?} cannot be reshaped to {wanted:?}"));
     let total: usize = dims.iter().product();
+    if wanted.len() > MOST_AXES {
+        return Err(bad());
+    }
     let mut sizes = Vec::with_capacity(wanted.len());
     let mut known = 1_usize;
     for (index, &size) in wanted.iter().enumerate() {
