@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use tinception_models::kind::{Kind, Wanted};
 
 use crate::output::file_error;
 
@@ -26,6 +27,10 @@ impl Labels {
     /// Reads a label file: UTF-8, one class a line.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+        let kind = Kind::of(&bytes).filter(|kind| *kind != Kind::Empty);
+        if let Some(what) = kind.and_then(|kind| kind.instead_of(Wanted::Labels)) {
+            return Err(file_error(path, format_args!("not class names: {what}")));
+        }
         let Ok(text) = String::from_utf8(bytes) else {
             return Err(file_error(path, "not a text file; labels are UTF-8, one class a line"));
         };

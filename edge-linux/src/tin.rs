@@ -10,6 +10,7 @@ use tinception_core::format::MAGIC;
 use tinception_core::model::{Checksum, Model};
 use tinception_models::aligned::Aligned;
 use tinception_models::artefacts::{self, Artefact};
+use tinception_models::kind::{Kind, Wanted, folder_instead_of};
 
 use crate::output::file_error;
 
@@ -34,12 +35,27 @@ pub(crate) fn load(path: &Path, checksum: Checksum) -> Result<Model<'static>> {
     }
     let unreadable = || format!("{}: cannot be read", path.display());
     let length = fs::metadata(path).with_context(unreadable)?.len();
+    if path.is_dir() {
+        return Err(file_error(path, folder_instead_of(path, Wanted::Network)));
+    }
     if length > u64::from(u32::MAX) {
         return Err(file_error(path, "not a .tin file: it is larger than 4 GiB"));
     }
     let file = fs::read(path).with_context(unreadable)?;
     let bytes: &'static Aligned = Box::leak(Box::new(Aligned::new(&file)));
-    Model::with_checksum(bytes, checksum).map_err(|error| file_error(path, describe(error)))
+    Model::with_checksum(bytes, checksum).map_err(|error| {
+        // A file of another kind is named; a `.tin` file that is damaged still starts as one.
+        let other = Kind::of(&file).filter(|kind| *kind != Kind::Tin && *kind != Kind::Empty);
+        let other = other.map(|kind| (kind, kind.instead_of(Wanted::Network)));
+        file_error(
+            path,
+            match other {
+                Some((_, Some(what))) => format!("not a .tin file: {what}"),
+                Some((kind, None)) => format!("not a .tin file: this is {}; name it .onnx", kind.name()),
+                None => describe(error),
+            },
+        )
+    })
 }
 
 /// What is wrong, and what to do about it.

@@ -13,6 +13,7 @@ use crate::preprocess::PreprocessArgs;
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Reads PyTorch checkpoints (.pth, .pt), safetensors and .caffemodel files; tensors have torchvision's or Caffe's names.\n\
+Names in front of all tensors, as Lightning (model.) and torch.compile (_orig_mod.) write them, are taken off.\n\
 No pickle is executed. Weights of auxiliary classifiers are left out. The .onnx file holds the float network, its class\n\
 names and its preprocessing, so that quantize, classify, eval and compare need nothing else. Preprocessing defaults to\n\
 that of the published weights, or of this project's training.\n\n\
@@ -108,6 +109,8 @@ mod network {
         macs: u64,
         tensors: usize,
         left_out: Vec<String>,
+        prefix: String,
+        passed_over: Vec<String>,
         preprocessing: String,
     }
 
@@ -130,8 +133,8 @@ mod network {
         let weights = weights::read(&args.weights)?;
         let architecture = args.arch.architecture();
         let size = args.size.or(weights.size).unwrap_or(architecture.size());
-        let Built { mut graph, left_out } = architecture.build(&weights, size)?;
-        let tensors = weights.tensors.len() - left_out.len();
+        let Built { mut graph, left_out, prefix, passed_over } = architecture.build(&weights, size)?;
+        let tensors = weights.tensors.len() - left_out.len() - passed_over.len();
         passes::simplify(&mut graph).with_context(|| args.weights.display().to_string())?;
         let classes = graph.shape(graph.output).channels;
         if let Some(asked) = args.classes.filter(|asked| *asked != classes) {
@@ -170,6 +173,8 @@ mod network {
             macs: graph.macs(),
             tensors,
             left_out,
+            prefix,
+            passed_over,
             preprocessing: preprocessing.to_string(),
         };
         if args.json {
@@ -192,6 +197,13 @@ mod network {
             let first = &summary.left_out[0];
             let count = summary.left_out.len();
             writeln!(out, "left out       {count} of auxiliary classifiers, which only training uses ({first}, ...)")?;
+        }
+        if !summary.prefix.is_empty() {
+            writeln!(out, "prefix         {} taken off the tensors' names", summary.prefix)?;
+        }
+        if let Some(first) = summary.passed_over.first() {
+            let count = summary.passed_over.len();
+            writeln!(out, "passed over    {count} without that prefix, which are not the network's ({first}, ...)")?;
         }
         writeln!(out, "wrote          {}", summary.file)?;
         Ok(())

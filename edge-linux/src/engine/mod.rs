@@ -12,6 +12,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use tinception_core::model::Checksum;
 use tinception_models::artefacts;
+use tinception_models::kind::{Kind, Wanted, folder_instead_of};
 use tinception_models::preprocess::Preprocessing;
 
 pub(crate) use self::core::CoreNetwork;
@@ -52,7 +53,15 @@ impl Engine {
                     format_args!("there is no such file, and no such model on board ({})", artefacts::names()),
                 ));
             }
-            _ => return Err(file_error(path, "neither a .tin file nor named .onnx; give a network of either kind")),
+            _ if path.is_dir() => return Err(file_error(path, folder_instead_of(path, Wanted::Network))),
+            _ => match Kind::of_file(path) {
+                Some(Kind::Onnx) => Self::Tract,
+                kind => {
+                    let what = kind.and_then(|kind| kind.instead_of(Wanted::Network));
+                    let unknown = || "neither a .tin file nor an ONNX network; give a network of either kind".into();
+                    return Err(file_error(path, what.unwrap_or_else(unknown)));
+                }
+            },
         };
         match asked {
             Some(asked) if asked != found => {
