@@ -9,10 +9,13 @@ use tinception_core::shape::Shape;
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::{TractErrorContext, bail};
+use tract_onnx::tract_core::ops::cnn::{MaxPool, SumPool};
 
+use crate::budget::{Budget, Exceeded, Resource};
 use crate::graph::{Affine, Graph, ValueId};
 use crate::onnx::{
-    ImportError, OnnxFile, check_float, check_tensors, graph_output, picture_input, to_onnx_with_outputs,
+    ImportError, OnnxFile, check_constants, check_float, check_tensors, graph_output, picture_input,
+    to_onnx_with_outputs,
 };
 
 /// A network ready to run in float. It can be shared between threads.
@@ -80,7 +83,7 @@ impl FloatEngine {
             ids.push(graph.output);
         }
         let model = to_onnx_with_outputs(graph, &ids);
-        let runnable = compile(&model, &graph.name)?;
+        let runnable = compile(&model, &graph.name, None)?;
         Ok(Self {
             runnable,
             input_shape: graph.shape(graph.input),
@@ -103,8 +106,9 @@ impl FloatEngine {
         let picture = picture_input(graph, file)?;
         graph_output(graph, file)?;
         check_tensors(graph, file, &opened.budget)?;
+        check_constants(&opened)?;
         let (input_shape, nhwc) = (picture.shape, picture.is_nhwc());
-        let runnable = compile(&opened.model, file)?;
+        let runnable = compile(&opened.model, file, Some(&opened.budget))?;
         let input_type = runnable.model().input_fact(0).map_err(|error| tract_error(file, &error))?.datum_type;
         Ok(Self { runnable, input_shape, input_type, nhwc, outputs: vec![Output::Plain(0)] })
     }
@@ -162,8 +166,9 @@ fn tract_error(name: &str, error: &TractError) -> FloatError {
     FloatError::Tract { name: name.to_owned(), reason: format!("{error:#}") }
 }
 
-/// tract's optimised plan, its picture input fixed to a batch of one.
-fn compile(model: &ModelProto, name: &str) -> Result<Arc<TypedRunnableModel>, FloatError> {
+/// tract's optimised plan, its picture input fixed to a batch of one. A stranger's network comes with its budget.
+fn compile(model: &ModelProto, name: &str, budget: Option<&Budget>) -> Result<Arc<TypedRunnableModel>, FloatError> {
+    let mut exceeded = None;
     let plan = || -> TractResult<Arc<TypedRunnableModel>> {
         let parsed =
             tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true).parse(model, None)?;
@@ -174,9 +179,49 @@ fn compile(model: &ModelProto, name: &str) -> Result<Arc<TypedRunnableModel>, Fl
         let mut fact = model.input_fact(0)?.clone();
         fact.shape.set_dim(0, 1.to_dim());
         model.set_input_fact(0, fact)?;
-        model.into_optimized()?.into_runnable()
+        let typed = model.into_typed()?;
+        if let Some(budget) = budget {
+            exceeded = charge(&typed, budget)?;
+            if let Some(exceeded) = &exceeded {
+                bail!("{exceeded}");
+            }
+        }
+        typed.into_optimized()?.into_runnable()
     };
-    guarded(plan).map_err(|error| tract_error(name, &error))
+    let planned = guarded(plan);
+    match exceeded {
+        Some(exceeded) => Err(ImportError::Budget { place: name.to_owned(), what: String::new(), exceeded }.into()),
+        None => planned.map_err(|error| tract_error(name, &error)),
+    }
+}
+
+/// Draws a run of the network from the budget of its file: its largest tensor, since tract drops what nothing reads any
+/// more, and the work. `Some` where there isn't as much.
+fn charge(model: &TypedModel, budget: &Budget) -> TractResult<Option<Exceeded>> {
+    let volume = |fact: &TypedFact| match fact.shape.as_concrete() {
+        Some(sizes) if fact.konst.is_none() => {
+            sizes.iter().fold(1_u64, |volume, &size| volume.saturating_mul(size as u64))
+        }
+        _ => 0,
+    };
+    let (mut largest, mut work) = (0_u64, 0_u64);
+    for node in model.nodes() {
+        let output = node.outputs.iter().map(|output| volume(&output.fact)).max().unwrap_or(0);
+        largest = largest.max(output);
+        let window = match (node.op_as::<MaxPool>(), node.op_as::<SumPool>()) {
+            (Some(pool), _) => &pool.pool_spec.kernel_shape[..],
+            (_, Some(pool)) => &pool.pool_spec.kernel_shape[..],
+            _ => &[],
+        };
+        work = work.saturating_add(window.iter().fold(output, |work, &size| work.saturating_mul(size as u64)));
+        for (cost, amount) in node.op.cost(&model.node_input_facts(node.id)?)? {
+            if cost.is_compute() {
+                work = work.saturating_add(amount.to_i64().map_or(0, i64::unsigned_abs));
+            }
+        }
+    }
+    let taken = budget.take(Resource::Activations, largest).and_then(|()| budget.take(Resource::Work, work));
+    Ok(taken.err())
 }
 
 /// tract panics on some files that are wrong in ways nobody thought of; here that is an error like the others.

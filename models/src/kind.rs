@@ -1,7 +1,7 @@
 //! What a file is by its first bytes, whatever its name ends in, so that an error can name what was given instead.
 //!
-//! Readers decode first and ask here only when that fails: what a file is decides which way out an error names, never
-//! whether a file is taken.
+//! Readers of networks decode first and ask here only when that fails: what a file is decides which way out an error names,
+//! not whether a network is taken.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

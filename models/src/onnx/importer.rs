@@ -13,7 +13,7 @@ use super::interface::{check_float, graph_output, needed_names, picture_input};
 use super::layout::{Layout, Tensor};
 use super::node::NodeView;
 use super::tensor::Constant;
-use super::{MOST_NODES, constants, convolution, dense, elementwise, pooling, shapes, tensor};
+use super::{MOST_NODES, MOST_WEIGHTED, constants, convolution, dense, elementwise, pooling, shapes, tensor};
 use crate::budget::{Budget, Exceeded, Resource};
 use crate::graph::{Affine, Graph, Node, Op, ValueId};
 
@@ -51,6 +51,8 @@ pub(super) struct Importer<'a> {
     pub(super) budget: &'a Budget,
     pub(super) graph: Graph,
     entries: HashMap<&'a str, Entry>,
+    /// How many layers have weights.
+    weighted: usize,
     /// The picture's affine map as its first reader saw it.
     input_affine: Option<Affine>,
 }
@@ -96,7 +98,7 @@ pub(super) fn import_model(opened: &OnnxFile) -> Result<Graph, ImportError> {
 
     // Files without a version are from before there was one.
     let opset = opset.map_or(1, |set| set.version);
-    let mut importer = Importer { file, opset, budget, graph, entries, input_affine: None };
+    let mut importer = Importer { file, opset, budget, graph, entries, weighted: 0, input_affine: None };
     let needed = needed_names(proto, output);
     for node in &proto.node {
         let view = NodeView::new(file, node);
@@ -311,10 +313,13 @@ impl<'a> Importer<'a> {
                 shape.height, shape.width, shape.channels
             )));
         }
-        if self.graph.nodes.len() >= MOST_NODES {
+        self.weighted += usize::from(matches!(op, Op::Conv(_) | Op::Dense(_)));
+        if self.graph.nodes.len() >= MOST_NODES || self.weighted > MOST_WEIGHTED {
             return Err(node.unsupported(
-                format!("with it the network has more than {MOST_NODES} layers"),
-                "no network for pictures has as many: check where the file is from",
+                format!(
+                    "with it the network has more than {MOST_NODES} layers, or more than {MOST_WEIGHTED} with weights"
+                ),
+                "that is deeper than what is compiled here: give a smaller network",
             ));
         }
         self.charge(&op, &inputs, shape).map_err(|exceeded| {

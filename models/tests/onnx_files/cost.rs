@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use tinception_models::float::FloatEngine;
 use tinception_models::onnx::import_bytes;
 use tinception_models::passes::optimise;
 use tract_onnx::pb::attribute_proto::AttributeType;
@@ -175,7 +176,7 @@ fn activations_and_work_are_counted() {
         nodes
     };
     refused("sum", &model(&[1, 3, 1024, 1024], layers(100), vec![]), &["(Relu)", "16 million elements"]);
-    refused("layers", &model(&[1, 3, 2, 2], layers(20_000), vec![]), &["(Relu)", "8192 layers"]);
+    refused("layers", &model(&[1, 3, 2, 2], layers(20_000), vec![]), &["(Relu)", "2048 layers"]);
     for sizes in [[1, 3, 60_000, 60_000], [1, 1 << 24, 1, 1], [1, 1 << 28, 1, 1], [1, 3, 1 << 13, 1 << 13]] {
         refused("picture", &model(&sizes, layers(1), vec![]), &["input 'x'"]);
     }
@@ -186,7 +187,7 @@ fn long_chains_import_in_time_and_do_not_overflow_the_stack() {
     // As many layers as are taken, each of which a pass takes out again.
     let mut nodes = vec![node("Conv", &["x", "w"], "c", vec![])];
     let mut before = "c".to_owned();
-    for index in 0..8_000 {
+    for index in 0..2_000 {
         let name = format!("r{index}");
         nodes.push(match index % 3 {
             0 => node("Relu", &[&before], &name, vec![]),
@@ -256,4 +257,93 @@ fn tensors_without_elements_do_not_confuse_the_counting() {
         let message = import_bytes(&bytes(&with_weights(vec![], vec![empty])), "net.onnx").expect_err("empty weights");
         assert!(message.to_string().starts_with("net.onnx"), "{message}");
     }
+}
+
+/// What tract runs as it is is counted as well, before tract computes constants.
+#[test]
+fn files_that_only_tract_takes_are_counted_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("net.onnx");
+    let load = |nodes: Vec<NodeProto>, initializers: Vec<TensorProto>, side: i64| {
+        std::fs::write(&path, bytes(&model(&[1, 3, side, side], nodes, initializers))).expect("written");
+        let start = Instant::now();
+        let result = FloatEngine::from_onnx(&path).map(drop).map_err(|error| error.to_string());
+        assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+        result
+    };
+    // Added to the picture as its largest element, so that only its making costs anything.
+    let largest = |mut nodes: Vec<NodeProto>| {
+        nodes.push(node("ReduceMax", &["z"], "m", vec![int("keepdims", 0)]));
+        nodes.push(node("Add", &["x", "m"], "c", vec![]));
+        nodes.push(node("GlobalAveragePool", &["c"], "y", vec![]));
+        nodes
+    };
+    let one = || floats("one", &[1], &[1.0]);
+    let size = || ints("size", &[1 << 28]);
+    for (name, nodes, initializers) in [
+        ("ConstantOfShape", vec![node("ConstantOfShape", &["size"], "z", vec![])], vec![size()]),
+        ("Expand", vec![node("Expand", &["one", "size"], "z", vec![])], vec![one(), size()]),
+        ("Tile", vec![node("Tile", &["one", "size"], "z", vec![])], vec![one(), size()]),
+        (
+            "Range",
+            vec![node("Range", &["a", "size", "b"], "z", vec![])],
+            vec![ints("a", &[0]), size(), ints("b", &[1])],
+        ),
+        (
+            "ConstantOfShape",
+            vec![
+                node("Shape", &["x"], "s", vec![]),
+                node("Mul", &["s", "s"], "t", vec![]),
+                node("ConstantOfShape", &["t"], "z", vec![]),
+            ],
+            vec![],
+        ),
+        (
+            "MatMul",
+            vec![node("MatMul", &["u", "v"], "z", vec![])],
+            vec![floats("u", &[5000, 1], &[1.0; 5000]), floats("v", &[1, 5000], &[1.0; 5000])],
+        ),
+        (
+            "Mul",
+            vec![node("Mul", &["u", "v"], "z", vec![])],
+            vec![floats("u", &[5000, 1], &[1.0; 5000]), floats("v", &[1, 5000], &[1.0; 5000])],
+        ),
+        ("Resize", vec![node("Resize", &["one", "", "one"], "z", vec![])], vec![one()]),
+        ("EyeLike", vec![node("EyeLike", &["one"], "z", vec![])], vec![one()]),
+    ] {
+        let message = load(largest(nodes), initializers, 8).expect_err(name);
+        assert!(message.contains(&format!("({name})")), "{name}: {message}");
+    }
+    let chain = |operator: &str, count: usize| {
+        let mut nodes = vec![node(operator, &["x"], "h0", vec![])];
+        for index in 1..count {
+            nodes.push(node(operator, &[&format!("h{}", index - 1)], &format!("h{index}"), vec![]));
+        }
+        nodes.push(node("GlobalAveragePool", &[&format!("h{}", count - 1)], "y", vec![]));
+        nodes
+    };
+    let message = load(chain("HardSwish", 20_000), vec![], 8).expect_err("deep");
+    assert!(message.contains("4096 nodes"), "{message}");
+    let message = load(chain("HardSwish", 1), vec![], 4096).expect_err("large");
+    assert!(message.contains("activations"), "{message}");
+    let window = vec![list("kernel_shape", &[511, 511]), list("pads", &[255; 4])];
+    let pool = vec![
+        node("HardSwish", &["x"], "h", vec![]),
+        node("MaxPool", &["h"], "c", window),
+        node("GlobalAveragePool", &["c"], "y", vec![]),
+    ];
+    let message = load(pool, vec![], 256).expect_err("work");
+    assert!(message.contains("multiply-accumulates"), "{message}");
+
+    // What the importer doesn't know, and costs little, still runs: an activation, weights that are normalised.
+    load(chain("HardSwish", 3), vec![], 8).expect("tract takes it");
+    let normalised = vec![
+        node("ReduceL2", &["v"], "n", vec![list("axes", &[1, 2, 3]), int("keepdims", 1)]),
+        node("Div", &["v", "n"], "u", vec![]),
+        node("Mul", &["u", "g"], "w", vec![]),
+        node("Conv", &["x", "w"], "c", vec![]),
+        node("GlobalAveragePool", &["c"], "y", vec![]),
+    ];
+    let weights = vec![floats("v", &[96, 3, 7, 7], &[0.5; 96 * 147]), floats("g", &[96, 1, 1, 1], &[1.0; 96])];
+    load(normalised, weights, 16).expect("tract takes it");
 }
