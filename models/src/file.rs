@@ -23,11 +23,11 @@ pub(crate) fn read(path: &Path, most: u64, wanted: Wanted) -> Result<Vec<u8>, Un
     }
     // A pipe or a device has no end, or waits for somebody to write.
     if !metadata.is_file() {
-        return Err(Unread::Other("is a pipe or a device; give a regular file".into()));
+        return Err(Unread::Other("this is a pipe or a device; give a regular file".into()));
     }
     if metadata.len() > most {
         let what = Kind::of_file(path).and_then(|kind| kind.instead_of(wanted));
-        let size = format!("has {} MiB, and at most {} are read", metadata.len() >> 20, most >> 20);
+        let size = format!("this file has {} MiB, and at most {} are read", metadata.len() >> 20, most >> 20);
         return Err(Unread::Other(what.unwrap_or(size)));
     }
     // `fs::read` reserves first and says so where there is no memory.

@@ -154,8 +154,8 @@ impl Kind {
 
     /// The way from one kind of network or weights to the other.
     fn way_to_network(self, wanted: Wanted) -> Option<String> {
-        let state_dict = "save its weights alone in Python, torch.save(net.state_dict(), \"weights.pth\")";
-        let export = "export it in Python with torch.onnx.export(net, (picture,), \"model.onnx\")";
+        let state_dict = "save its weights alone: torch.save(net.state_dict(), \"weights.pth\")";
+        let export = "export it with torch.onnx.export(net, (picture,), \"model.onnx\")";
         let import = "`tinception import WEIGHTS --arch NAME -o model.onnx` makes a network of the weights of an \
                       architecture it knows; of any other network,";
         Some(match (self, wanted) {
@@ -198,7 +198,7 @@ pub fn folder_instead_of(path: &Path, wanted: Wanted) -> String {
     };
     match kind.and_then(|kind| kind.instead_of(wanted)) {
         Some(text) => text.replacen("this is", "is the folder of", 1),
-        None => "is a folder; give the file in it".into(),
+        None => "this is a folder; give the file in it".into(),
     }
 }
 
@@ -268,12 +268,13 @@ fn boxed_picture(start: &[u8]) -> Option<Kind> {
 /// A zip archive, by the entries that the list at its end names.
 fn archive(end: &[u8]) -> Kind {
     let holds = |name: &[u8]| end.windows(name.len()).any(|window| window == name);
-    if holds(b"/constants.pkl") {
+    // An exported program's example inputs are a checkpoint in it.
+    if holds(b"serialized_exported_program.json") || holds(b"/models/model.json") {
+        Kind::TorchExport
+    } else if holds(b"/constants.pkl") {
         Kind::TorchScript
     } else if holds(b"/data.pkl") {
         Kind::PyTorch
-    } else if holds(b"serialized_exported_program.json") || holds(b"/models/model.json") {
-        Kind::TorchExport
     } else if holds(b"model.weights.h5") {
         Kind::Keras
     } else if holds(b"Manifest.json") && holds(b".mlmodel") {
@@ -443,7 +444,7 @@ mod tests {
             ("net/data.pkl", Kind::PyTorch),
             ("net/constants.pkl net/data.pkl", Kind::TorchScript),
             ("model.weights.h5", Kind::Keras),
-            ("archive/models/model.json", Kind::TorchExport),
+            ("archive/data.pkl archive/models/model.json", Kind::TorchExport),
             ("notes.txt", Kind::Packed("zip")),
         ] {
             let mut bytes = b"PK\x03\x04".to_vec();
