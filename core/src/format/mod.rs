@@ -44,6 +44,13 @@ pub const NO_TENSOR: u16 = u16::MAX;
 /// Most scratch a file may ask for, in bytes.
 pub const SCRATCH_LIMIT: u32 = 32 * 1024;
 
+/// Most bytes of a step's name.
+pub const NAME_LIMIT: usize = 255;
+/// Most bytes of a class's name.
+pub const LABEL_LIMIT: usize = 255;
+/// Most bytes of a line of the provenance.
+pub const PROVENANCE_LIMIT: usize = 4096;
+
 /// One table, or none.
 type Tables = Table<{ cfg!(feature = "checksum-table") as usize }>;
 

@@ -325,6 +325,11 @@ impl Step {
     }
 }
 
+/// The tensor that the step of this record writes.
+pub(crate) const fn output(record: &[u8; SIZE]) -> u16 {
+    u16_at(record, OUTPUT)
+}
+
 impl Operator {
     /// The operator's name, for people.
     #[must_use]
