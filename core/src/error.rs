@@ -32,6 +32,8 @@ pub enum FormatError {
         /// Index of the tensor.
         tensor: u16,
     },
+    /// The preprocessing is none that this reader knows, or a scale or mean in it is not finite, or a scale not positive.
+    Preprocess,
     /// A result that neither the input nor a step writes.
     Unwritten {
         /// Index of the tensor.
@@ -176,6 +178,7 @@ impl fmt::Display for FormatError {
             ),
             Self::Arena => f.write_str("the stated arena is not the one the tensors need"),
             Self::Tensor { tensor } => write!(f, "tensor {tensor} is impossible"),
+            Self::Preprocess => f.write_str("the preprocessing is unknown, or its scales and means are not finite and positive"),
             Self::Unwritten { tensor } => write!(f, "tensor {tensor} is a result, and no step writes all of it"),
             Self::Operator { step, operator } => {
                 write!(f, "step {step} has operator {operator}, which this build does not know")

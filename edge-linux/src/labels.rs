@@ -9,6 +9,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use tinception_core::format::LABEL_LIMIT;
+use tinception_models::names::has_control;
+
 use crate::output::file_error;
 
 /// The labels of all classes, in the classes' order.
@@ -33,6 +36,16 @@ impl Labels {
         let lines: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
         if let Some(empty) = lines.iter().position(String::is_empty) {
             return Err(file_error(path, format_args!("line {} is empty; every class needs a label", empty + 1)));
+        }
+        let unfit = lines.iter().position(|line| has_control(line) || line.len() > LABEL_LIMIT);
+        if let Some(unfit) = unfit {
+            let number = unfit + 1;
+            return Err(file_error(
+                path,
+                format_args!(
+                    "line {number} has a control character or more than {LABEL_LIMIT} bytes; write short names without"
+                ),
+            ));
         }
         if lines.is_empty() {
             return Err(file_error(path, "holds no labels; write one class a line"));

@@ -15,6 +15,7 @@ mod commands;
 mod engine;
 mod files;
 mod labels;
+mod limits;
 mod memory;
 #[cfg(feature = "mqtt")]
 mod mqtt;

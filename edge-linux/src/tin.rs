@@ -38,7 +38,10 @@ pub(crate) fn load(path: &Path, checksum: Checksum) -> Result<Model<'static>> {
         return Err(file_error(path, "not a .tin file: it is larger than 4 GiB"));
     }
     let file = fs::read(path).with_context(unreadable)?;
-    let bytes: &'static Aligned = Box::leak(Box::new(Aligned::new(&file)));
+    let no_memory = |_| file_error(path, "there is not enough memory to load it");
+    let mut copy = Aligned::try_zeroed(file.len()).map_err(no_memory)?;
+    copy.copy_from_slice(&file);
+    let bytes: &'static [u8] = copy.leak();
     Model::with_checksum(bytes, checksum).map_err(|error| file_error(path, describe(error)))
 }
 
@@ -47,6 +50,7 @@ fn describe(error: FormatError) -> String {
     let way_out = match error {
         FormatError::Magic => "give a file made by `tinception quantize`",
         FormatError::Version { .. } => "update tinception, or compile the network again with this version",
+        FormatError::Text | FormatError::Unwritten { .. } | FormatError::Step { .. } => "compile the network again",
         _ => "copy it again, or compile the network again",
     };
     format!("{error}; {way_out}")

@@ -15,6 +15,7 @@ use tinception_core::session::{Session, Values, Whole};
 use crate::aligned::Aligned;
 use crate::float::{FloatEngine, FloatError};
 use crate::graph::{Graph, ValueId};
+use crate::names::step_name;
 use crate::preprocess::Preprocessing;
 
 /// How far a layer's int8 output is from the float one.
@@ -103,7 +104,8 @@ impl<'m> Comparison<'m> {
         let (mut layers, mut ids): (Vec<Layer>, Vec<ValueId>) = (Vec::new(), Vec::new());
         for (index, step) in model.steps().enumerate() {
             let shape = step.output.shape;
-            let same = |node: &&crate::graph::Node| node.name == step.name() && graph.shape(node.output) == shape;
+            let same =
+                |node: &&crate::graph::Node| step_name(&node.name) == step.name() && graph.shape(node.output) == shape;
             if let Some(node) = graph.nodes.iter().find(same) {
                 ids.push(node.output);
                 let (name, operator) = (step.name().to_owned(), step.operator_name());

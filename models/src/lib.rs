@@ -20,6 +20,7 @@ pub mod emit;
 pub mod float;
 pub mod fuse;
 pub mod graph;
+pub mod names;
 #[cfg(feature = "weights")]
 pub mod nets;
 #[cfg(feature = "tract")]

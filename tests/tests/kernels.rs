@@ -211,7 +211,7 @@ fn average_pools_give_the_references_bits() {
         let mut expected = vec![0; case.output.elements() as usize];
         reference::average_pool_logits(&case.average(output), &dense, case.input, &mut expected, case.output);
         let mut logits = vec![0xA5; expected.len() * 4];
-        let run = pool::average_logits(&case.average(output), input.pixels(), case.output.width, &mut logits);
+        let run = pool::average_logits(&case.average(output), input.pixels(), case.output.width, 0, &mut logits);
         assert_eq!(run, Some(()));
         let logits: Vec<i32> = logits.as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect();
         assert_eq!(logits, expected, "{case:?}");

@@ -51,6 +51,13 @@ pub const LABEL_LIMIT: usize = 255;
 /// Most bytes of a line of the provenance.
 pub const PROVENANCE_LIMIT: usize = 4096;
 
+/// Whether no text of a file may have a character: it controls what shows it (C0, DELETE, C1), is a line or paragraph
+/// separator, or turns the direction of the text around it (U+202A to U+202E, U+2066 to U+2069).
+#[must_use]
+pub const fn is_control(character: u32) -> bool {
+    matches!(character, 0..0x20 | 0x7F..0xA0 | 0x2028..0x202F | 0x2066..0x206A)
+}
+
 /// One table, or none.
 type Tables = Table<{ cfg!(feature = "checksum-table") as usize }>;
 

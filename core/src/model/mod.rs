@@ -140,7 +140,7 @@ impl<'a> Model<'a> {
         let preprocess = match find(SectionKind::Preprocess, preprocess::SIZE)? {
             Some((bytes, _)) => {
                 let record = bytes.first_chunk().ok_or(FormatError::Section)?;
-                Some(Preprocess::parse(record).ok_or(FormatError::Section)?)
+                Some(Preprocess::parse(record).ok_or(FormatError::Preprocess)?)
             }
             None => None,
         };

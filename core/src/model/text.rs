@@ -1,6 +1,7 @@
 //! Texts of a file: UTF-8 that is safe to print.
 
 use crate::EVERY_CHECK;
+use crate::format::is_control;
 
 /// Whether bytes are UTF-8 without control characters, in lines of at most `limit` bytes. `lines` says whether there may be
 /// more than one of them. `core::str::from_utf8` is faster, and has 600 bytes of code and tables: too many for a program that
@@ -37,11 +38,6 @@ pub(super) fn is_clean(bytes: &[u8], limit: usize, lines: bool) -> bool {
         }
     }
     left == 0
-}
-
-/// Whether a character controls what shows it, is a line end other than `\n`, or turns the direction of the text around it.
-const fn is_control(character: u32) -> bool {
-    matches!(character, 0..0x20 | 0x7F..0xA0 | 0x2028..0x202F | 0x2066..0x206A)
 }
 
 /// The text that bytes are; empty where they are none.

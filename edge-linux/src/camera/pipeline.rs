@@ -93,6 +93,8 @@ struct Shared {
     torn: AtomicU64,
     /// Came whole, but could not be decoded.
     undecodable: AtomicU64,
+    /// Were taken, and left when the program was to end.
+    left: AtomicU64,
     reconnects: AtomicU64,
     failure: Mutex<Option<Error>>,
 }
@@ -119,6 +121,7 @@ impl Pipeline {
             skipped: AtomicU64::new(0),
             torn: AtomicU64::new(0),
             undecodable: AtomicU64::new(0),
+            left: AtomicU64::new(0),
             reconnects: AtomicU64::new(0),
             failure: Mutex::new(None),
         });
@@ -135,6 +138,11 @@ impl Pipeline {
     /// Waits for the newest frame, but not longer than `patience`.
     pub(crate) fn next(&self, seen: &mut Seen, patience: Duration) -> Taken {
         self.shared.seen.take(seen, patience)
+    }
+
+    /// Counts a frame that was taken as dropped: it will not be classified.
+    pub(crate) fn leave(&self) {
+        self.shared.left.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Ends both threads. What is under way is dropped.
@@ -154,14 +162,14 @@ impl Pipeline {
 
     /// What became of the frames up to now. They add up after [`stop`](Self::stop).
     pub(crate) fn counts(&self) -> Counts {
-        let Shared { frames, seen, skipped, torn, undecodable, reconnects, .. } = &*self.shared;
+        let Shared { frames, seen, skipped, torn, undecodable, left, reconnects, .. } = &*self.shared;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (seen, frames) = (seen.counts(), frames.counts());
         let (skipped, torn) = (read(skipped), read(torn));
         Counts {
             captured: frames.put + skipped + torn,
             skipped,
-            dropped: frames.dropped + seen.dropped + seen.refused,
+            dropped: frames.dropped + seen.dropped + seen.refused + read(left),
             broken: torn + read(undecodable),
             reconnects: read(reconnects),
         }

@@ -211,7 +211,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
         mqtt,
         service: Service::ready(),
     };
-    let watched = watcher.watch(&pipeline, &stop);
+    let watched = watcher.watch(&pipeline, stop);
     watcher.service.stopping();
     // What the source says counts more than that nothing comes any more.
     pipeline.stop().and(watched)?;
@@ -223,12 +223,12 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Set by SIGTERM and SIGINT. The second of them ends the program at once.
-fn stopped_by_signals() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
+/// Set by SIGTERM and SIGINT, until the program ends. The second of them ends it at once.
+fn stopped_by_signals() -> Result<&'static AtomicBool> {
+    let stop: &'static Arc<AtomicBool> = Box::leak(Box::default());
     for signal in [SIGTERM, SIGINT] {
-        flag::register_conditional_default(signal, Arc::clone(&stop)).context("cannot wait for signals")?;
-        flag::register(signal, Arc::clone(&stop)).context("cannot wait for signals")?;
+        flag::register_conditional_default(signal, Arc::clone(stop)).context("cannot wait for signals")?;
+        flag::register(signal, Arc::clone(stop)).context("cannot wait for signals")?;
     }
     Ok(stop)
 }
@@ -250,10 +250,11 @@ struct Watcher<'a> {
 
 impl Watcher<'_> {
     /// Until the source ends, enough frames were classified, or a signal comes.
-    fn watch(&mut self, pipeline: &Pipeline, stop: &AtomicBool) -> Result<()> {
+    fn watch(&mut self, pipeline: &Pipeline, stop: &'static AtomicBool) -> Result<()> {
         let LabelArgs { average, threshold, hysteresis, .. } = self.args.labelling;
         let mut steady = SteadyLabel::new(Steadiness { frames: average, threshold, hysteresis });
         let mut worker = self.network.worker();
+        worker.stop_at(stop);
         let mut seen = Seen::default();
         let mut name = UNKNOWN.to_owned();
         let mut classified = 0;
@@ -279,12 +280,23 @@ impl Watcher<'_> {
             }
             let start = Instant::now();
             #[cfg(feature = "serve")]
-            let (scores, saturation) = match self.live.as_ref().is_some_and(crate::serve::Live::wants_saturation) {
-                true => worker.classify_watched(&seen.pixels)?,
-                false => (worker.classify(&seen.pixels)?, None),
+            let ranked = match self.live.as_ref().is_some_and(crate::serve::Live::wants_saturation) {
+                true => worker.classify_watched(&seen.pixels),
+                false => worker.classify(&seen.pixels).map(|scores| (scores, None)),
             };
             #[cfg(not(feature = "serve"))]
-            let scores = worker.classify(&seen.pixels)?;
+            let ranked = worker.classify(&seen.pixels);
+            let ranked = match ranked {
+                Err(_) if stop.load(Ordering::Acquire) => {
+                    pipeline.leave();
+                    break;
+                }
+                result => result?,
+            };
+            #[cfg(feature = "serve")]
+            let (scores, saturation) = ranked;
+            #[cfg(not(feature = "serve"))]
+            let scores = ranked;
             let network_ms = milliseconds(start.elapsed());
             if classified == 0 {
                 check_labels(self.labels, &scores, self.args.labels.as_deref().unwrap_or(&self.args.model))?;

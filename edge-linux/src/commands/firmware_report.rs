@@ -135,7 +135,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
         camera_bytes: CAMERA,
         stack_bytes: STACK,
         ram_bytes: ram,
-        macs: steps.iter().map(|step| step.macs).sum(),
+        macs: steps.iter().map(|step| step.macs).fold(0, u64::saturating_add),
         instructions: has_dsp.then(|| steps.iter().filter_map(|step| step.instructions).sum()),
         boards: boards.collect(),
         steps,

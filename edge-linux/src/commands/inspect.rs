@@ -44,6 +44,8 @@ struct Report {
     scratch_bytes: usize,
     arena_bytes: usize,
     macs: u64,
+    /// Operations of a run, pools and padding among them.
+    operations: u64,
     labels: usize,
     input: Option<TensorReport>,
     logits: Option<TensorReport>,
@@ -138,7 +140,8 @@ fn report(args: &Args, model: &Model<'_>, buffers: &[Buffer]) -> Report {
         activation_bytes: model.activation_size(),
         scratch_bytes: model.scratch_size(),
         arena_bytes: model.arena_size(),
-        macs: steps.iter().map(|step| step.macs).sum(),
+        macs: steps.iter().map(|step| step.macs).fold(0, u64::saturating_add),
+        operations: model.cost(),
         labels: model.labels().count(),
         input: model.input().as_ref().map(tensor_report),
         logits: model.logits().as_ref().map(tensor_report),
@@ -241,6 +244,7 @@ fn print(out: &mut dyn Write, report: &Report) -> Result<()> {
     writeln!(out, "probabilities  {}", describe(report.probabilities.as_ref()))?;
     writeln!(out, "labels         {}", report.labels)?;
     writeln!(out, "MACs           {}", grouped(report.macs))?;
+    writeln!(out, "operations     {}, pools and padding among them", grouped(report.operations))?;
     writeln!(
         out,
         "arena          {} bytes: {} of activations, {} of scratch",

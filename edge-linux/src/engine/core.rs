@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use tinception_core::image::quantize_pixels;
@@ -15,7 +16,7 @@ use super::{Engine, Network, Scores, StepHash, Worker};
 use crate::output::file_error;
 use crate::preprocess::Preprocessor;
 use crate::threads::{self, Pool};
-use crate::{backend, tin};
+use crate::{backend, limits, tin};
 
 /// Probabilities of a model are this many for 1.0.
 const ONE: f64 = 65_535.0;
@@ -41,7 +42,9 @@ impl CoreNetwork {
             return Err(file_error(path, "the network takes no pictures; `tinception inspect` shows what it takes"));
         };
         let preprocessor = Preprocessor::new(Preprocessing::from_record(record), input.shape, path)?;
-        let prepared = backend::prepare(&model, backend::chosen()?)?;
+        let backend = backend::chosen()?;
+        limits::check(path, &model, backend, threads)?;
+        let prepared = backend::prepare(&model, backend)?;
         let pool = Pool::of_this_thread(threads)?;
         Ok(Self { model, prepared, pool, table, preprocessor })
     }
@@ -72,7 +75,7 @@ impl Network for CoreNetwork {
     }
 
     fn worker(&self) -> Box<dyn Worker + '_> {
-        Box::new(CoreWorker { network: self, session: None })
+        Box::new(CoreWorker { network: self, session: None, stop: None })
     }
 }
 
@@ -80,6 +83,8 @@ struct CoreWorker<'a> {
     network: &'a CoreNetwork,
     /// Made for the first picture.
     session: Option<Session<'static, 'static>>,
+    /// Ends a run, if there is one.
+    stop: Option<&'static AtomicBool>,
 }
 
 impl CoreWorker<'_> {
@@ -89,6 +94,9 @@ impl CoreWorker<'_> {
             Some(session) => session,
             empty => empty.insert(backend::session(model, prepared, *pool)?),
         };
+        if let Some(stop) = self.stop {
+            session.stop_at(stop);
+        }
         let input: &mut [u8] = bytemuck::cast_slice_mut(session.input_mut());
         input.copy_from_slice(pixels);
         quantize_pixels(input, preprocessor.settings.order, table)?;
@@ -109,6 +117,11 @@ impl CoreWorker<'_> {
 impl Worker for CoreWorker<'_> {
     fn classify(&mut self, pixels: &[u8]) -> Result<Scores> {
         self.run(pixels, &mut ())
+    }
+
+    #[cfg(feature = "camera")]
+    fn stop_at(&mut self, stop: &'static AtomicBool) {
+        self.stop = Some(stop);
     }
 
     #[cfg(feature = "serve")]
@@ -151,7 +164,7 @@ mod tests {
             rand::rngs::SmallRng::seed_from_u64(7).fill_bytes(&mut pixels);
             // Black and white alone: noise of all shades saturates nothing in googlenet-64.
             pixels.iter_mut().for_each(|pixel| *pixel = if *pixel < 128 { 0 } else { 255 });
-            let mut worker = CoreWorker { network: &network, session: None };
+            let mut worker = CoreWorker { network: &network, session: None, stop: None };
             let (mut saturated, mut elements) = (0, 0);
             let mut count = Whole::new(|_, _, output| {
                 if output.tensor().data_type == DataType::Int8 {

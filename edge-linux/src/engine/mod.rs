@@ -7,6 +7,8 @@ mod saturation;
 mod tract;
 
 use std::path::Path;
+#[cfg(feature = "camera")]
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -90,6 +92,12 @@ pub(crate) trait Network: Sync {
 pub(crate) trait Worker {
     /// Ranks the classes for pixels that the network's preprocessor made.
     fn classify(&mut self, pixels: &[u8]) -> Result<Scores>;
+
+    /// Stops what runs when the flag is set, with an error; only between pictures where the engine knows no other way.
+    #[cfg(feature = "camera")]
+    fn stop_at(&mut self, stop: &'static AtomicBool) {
+        let _ = stop;
+    }
 
     /// As [`classify`](Self::classify), with the share of activations at the end of their range; `None` where they are no
     /// integers. It takes longer.

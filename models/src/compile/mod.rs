@@ -4,16 +4,19 @@ mod error;
 mod labels;
 mod report;
 
-pub use error::CompileError;
+pub use error::{CompileError, LabelProblem};
 pub use labels::Labels;
 pub use report::{Report, StepReport};
+use tinception_core::format::PROVENANCE_LIMIT;
 use tinception_core::model::Model;
+use tinception_core::quant::is_scale;
 
 use crate::aligned::Aligned;
 use crate::calibrate::{Calibration, Method};
 use crate::emit::{emit, self_test};
 use crate::fuse::{Fusions, fuse};
 use crate::graph::Graph;
+use crate::names::escaped;
 use crate::plan::plan;
 use crate::preprocess::Preprocessing;
 use crate::program::lower;
@@ -78,6 +81,14 @@ pub fn compile(graph: &Graph, calibration: &Calibration, options: &Options) -> R
         let given = preprocessing.channels();
         return Err(CompileError::InputChannels { given, input: name, taken: input.channels });
     }
+    if let Some(preprocessing) = &options.preprocessing {
+        let channels = preprocessing.mean.into_iter().zip(preprocessing.scale).take(preprocessing.channels());
+        for (mean, scale) in channels {
+            if !mean.is_finite() || !is_scale(scale) {
+                return Err(CompileError::Preprocessing { mean, scale });
+            }
+        }
+    }
     let classes = graph.shape(graph.output).channels as usize;
     if let Some(labels) = &options.labels {
         labels.check(classes)?;
@@ -117,13 +128,14 @@ fn input_range(preprocessing: &Preprocessing, graph: &Graph) -> (f32, f32) {
     ends.fold((0.0, 0.0), |(least, largest), end| (end.min(least), end.max(largest)))
 }
 
-/// `key: value` lines; line ends within a value become spaces.
+/// `key: value` lines; line ends within a value become spaces, other control characters escapes.
 fn provenance(calibration: &Calibration, options: &Options) -> String {
     let correction = if options.bias_correction { "biases corrected" } else { "biases as they were" };
     let summary = format!("{} pictures, {}, {correction}", calibration.samples(), options.method.name());
     let own =
         [("tool".to_owned(), format!("tinception {}", env!("CARGO_PKG_VERSION"))), ("calibration".to_owned(), summary)];
-    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let one_line = |text: &str| escaped(&text.split_whitespace().collect::<Vec<_>>().join(" "));
     let lines = options.provenance.iter().chain(&own);
-    lines.map(|(key, value)| format!("{}: {}\n", one_line(key), one_line(value))).collect()
+    let lines = lines.map(|(key, value)| format!("{}: {}", one_line(key), one_line(value)));
+    lines.map(|line| format!("{}\n", &line[..line.floor_char_boundary(PROVENANCE_LIMIT)])).collect()
 }

@@ -14,6 +14,7 @@ use tinception_core::kernels::lrn;
 use tinception_core::shape::{Padding, Window};
 
 use crate::compile::CompileError;
+use crate::names::step_name;
 use crate::plan::Plan;
 use crate::program::{self, Operator, Program};
 use crate::quantize::tables;
@@ -80,7 +81,7 @@ pub fn winograd_bytes(step: &program::Step) -> usize {
 }
 
 fn record(writer: &mut Writer, step: &program::Step) -> Result<Step, CompileError> {
-    let name = &step.name.as_bytes()[..step.name.floor_char_boundary(usize::from(u16::MAX))];
+    let name = step_name(&step.name);
     let window = |window: &Window, counted: &Padding| check_window(step, window, counted);
     let operator = match &step.operator {
         Operator::Conv(conv) => {
@@ -131,7 +132,7 @@ fn record(writer: &mut Writer, step: &program::Step) -> Result<Step, CompileErro
         output: step.output as u16,
         min: step.range.0,
         max: step.range.1,
-        name: writer.add_data(name, 1),
+        name: writer.add_data(name.as_bytes(), 1),
         name_length: name.len() as u16,
         link: step.link,
         operator,
