@@ -67,11 +67,12 @@ impl Preprocess {
             table: u32_at(record, TABLE),
         };
         let used = preprocess.order.channels().count();
-        let scales = preprocess.scale.iter().enumerate().all(|(channel, scale)| {
-            // 0 for a channel that isn't there.
-            is_scale(*scale) || (channel >= used && scale.to_bits() == 0)
-        });
-        let is_finite = |mean: &f32| mean.to_bits() & INFINITY != INFINITY;
+        let is_finite = |number: &f32| number.to_bits() & INFINITY != INFINITY;
+        let scales = preprocess
+            .scale
+            .iter()
+            .enumerate()
+            .all(|(channel, scale)| is_scale(*scale) || (channel >= used && is_finite(scale)));
         (!EVERY_CHECK || (scales && preprocess.mean.iter().all(is_finite))).then_some(preprocess)
     }
 
