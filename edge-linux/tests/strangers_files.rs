@@ -70,11 +70,11 @@ fn files_that_ask_for_too_much_are_one_line() {
     let photo = photo.to_str().expect("UTF-8");
     let gigabytes = network([2, 2], [2, 2, 1], 0xFFFF_FF00, copy);
     let input = network([32_767, 32_767], [32_767, 32_767, 1], 0, copy);
-    let half = network([16_000, 8_000], [16_000, 8_000, 1], 0, copy);
+    let half = network([2, 2], [2, 2, 1], 300_000_000, copy);
     for (name, writer, what) in [
         ("an arena of 4 GiB", gigabytes, "bytes of memory"),
-        ("an input of 1 GiB", input, "bytes of memory"),
-        ("an arena of 256 MB", half, "bytes of memory"),
+        ("an input of 1 GiB", input, "operations"),
+        ("an arena of 300 MB", half, "bytes of memory"),
         ("a max pool of hours", pool(1000), "operations"),
         ("a max pool of seconds", pool(300), "operations"),
         ("an average pool", average(300), "operations"),
