@@ -19,6 +19,10 @@ def run(name: str, main: Callable[[], Any]) -> None:
     except MemoryError as error:
         print(f"{name}: not enough memory: {error}", file=sys.stderr)
         sys.exit(2)
+    except RuntimeError as error:
+        # PyTorch's: no such device, its memory is used up, or pictures too small for the network.
+        print(f"{name}: {next(iter(str(error).strip().splitlines()), type(error).__name__)}", file=sys.stderr)
+        sys.exit(2)
     except (DataError, ValueError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(2)

@@ -187,7 +187,7 @@ def load(source: Path, size: int, test: bool = False) -> Pictures:
     mine = [found.places[name].label for name in content.names]
     for label in sorted(set(labels) - set(mine)):
         names = [name for name in chosen if found.places[name].label == label]
-        first = f"{shown(names[0])}: {unread[names[0]]}"
+        first = shown(f"{names[0]}: {unread[names[0]]}")
         raise DataError(f"{source}: the class {label} has no picture that can be read, of {len(names)}; {first}")
     held_out = None
     if VALIDATION in chosen.values() and not test:

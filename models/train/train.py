@@ -82,6 +82,8 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
             parser.error(f"--{name} is a share: 0 to 1")
     if not 0 < options.validation < 1:
         parser.error("--validation is a share between 0 and 1")
+    if options.minutes is not None and not options.minutes > 0:
+        parser.error("--minutes: give more than none")
     if options.epochs < 1 or (options.size or 1) < 1:
         parser.error("--epochs, --size: one is the least")
     if options.batch < 2:
