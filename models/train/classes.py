@@ -163,11 +163,20 @@ def _parts(root: Node, found: Arrangement) -> dict[str, str] | None:
 
 
 def _by_word(root: Node, name: str, folder: Node) -> str | None:
-    """The part that a word in a folder's name means, as in seg_train, if another folder there has folders of the same names."""
+    """The part that a word in a folder's name means, as in seg_train.
+
+    Classes may have such words in their names, too. So another folder has to have folders of the same names, or a word for
+    another part, and one of them folders in it, which classes seldom have.
+    """
     word = WORD.search(name.casefold())
+    if not word:
+        return None
     mine = set(folder.names())
-    if word and any(mine & set(other.names()) for its, other in root.folders.items() if its != name):
-        return PARTS[word[1]]
+    for other, its in root.folders.items():
+        its_word = WORD.search(other.casefold())
+        another = its_word and PARTS[its_word[1]] != PARTS[word[1]] and (folder.folders or its.folders)
+        if other != name and (another or mine & set(its.names())):
+            return PARTS[word[1]]
     return None
 
 
@@ -218,13 +227,16 @@ def _check_names(found: Arrangement, members: list[tuple[str, str | None, Node]]
 
 
 def _check_nested(found: Arrangement, members: list[tuple[str, str | None, Node]]) -> None:
-    """Sees that folders within class folders can't be meant to be the classes.
+    """Sees that folders within class folders can't be meant to be the classes, nor a part of the data.
 
     Raises:
-        DataError: several classes share several such folders, as day1/cat, day1/dog and day2/cat do.
+        DataError: several classes share several such folders, as day1/cat, day1/dog and day2/cat do, or one is named as a part.
     """
     within: dict[str, set[str]] = defaultdict(set)
-    for name, _, folder in members:
+    for name, part, folder in members:
+        held_out = next((inner for inner in folder.names() if PARTS.get(inner.casefold(), TRAINING) != TRAINING), None)
+        if held_out and part != TEST:
+            raise DataError(f"within the folder {shown(name)}, {shown(held_out)} seems to hold pictures that are held out; expected {ADVICE}")
         for inner in folder.folders:
             within[inner].add(label_of(name))
     shared = next((inner for inner, labels in within.items() if len(labels) > 1), None)

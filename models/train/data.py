@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from classes import TEST, TRAINING, VALIDATION, Arrangement, arrange
 from picture import PictureError, decode
-from sources import REASONS, DataError, Source, open_source, shown
+from sources import HIDDEN, OTHER, REASONS, DataError, Source, open_source, shown
 
 # A pixel value v reaches the network as (v - MEAN) * SCALE, the same for each colour. In int8 that is v - 128 exactly,
 # so quantising the picture loses nothing.
@@ -193,13 +193,16 @@ def load(source: Path, size: int, test: bool = False) -> Pictures:
     if VALIDATION in chosen.values() and not test:
         held_out = torch.tensor([chosen[name] == VALIDATION for name in content.names])
     index = {label: number for number, label in enumerate(labels)}
-    warnings = [f"warning: {line}" for line in (*_told(_by_reason(unread)), *_copies(content.names, content.digests, mine))]
+    usual = {reason: names for reason, names in files.passed.items() if reason in (HIDDEN, OTHER)}
+    odd = {reason: names for reason, names in files.passed.items() if reason not in usual}
+    copies = _copies(content.names, content.digests, mine)
+    warnings = [f"warning: {line}" for line in (*_told(odd), *_told(_by_reason(unread)), *copies)]
     return Pictures(
         torch.from_numpy(content.pixels),
         torch.tensor([index[label] for label in mine]),
         labels,
         held_out=held_out,
-        notes=[*found.notes, *_left_alone(found, chosen), *_told(files.passed), *warnings],
+        notes=[*found.notes, *_left_alone(found, chosen), *_told(usual), *warnings],
     )
 
 
