@@ -106,7 +106,7 @@ def label_of(folder: str) -> str:
     # Controls, halves of characters (bytes that are no UTF-8), ends of lines, and what reverses the text behind it.
     bad = any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or unicodedata.bidirectional(c) in BIDIRECTIONAL for c in label)
     if bad or label != label.strip():
-        raise DataError(f"the folder {shown(folder)!r} can't name a class: spaces at an end, or characters that can't be printed; rename it")
+        raise DataError(f"the folder '{shown(folder)}' can't name a class: spaces at an end, or characters that can't be printed; rename it")
     return label
 
 

@@ -219,13 +219,13 @@ def _by_reason(unread: dict[str, str]) -> dict[str, list[str]]:
         if reason in REASONS:
             grouped[reason].append(name)
         else:
-            grouped["that can't be read"].append(f"{name}: {reason}")
+            grouped["can't be read"].append(f"{name}: {reason}")
     return grouped
 
 
 def _told(passed: dict[str, list[str]]) -> list[str]:
     """A line for each reason to pass files over, with how many there were and which came first."""
-    return [f"passed over: {len(names)} {reason}: {_first(names)}" for reason, names in passed.items() if names]
+    return [f"passed over ({len(names)}), {reason}: {_first(names)}" for reason, names in passed.items() if names]
 
 
 def _first(names: list[str], count: int = 3) -> str:

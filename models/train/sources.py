@@ -23,15 +23,15 @@ DEPTH = 16
 MOST_FOLDERS = 200_000
 """How many folders are looked into, counted once for each way that leads there."""
 
-HIDDEN = "hidden, or of the operating system"
-OTHER = "that are no pictures"
-WITHOUT = "folders without pictures"
+HIDDEN = "hidden or of the operating system"
+OTHER = "no picture"
+WITHOUT = "folder without pictures"
 FORMAT = "in a format that is not read (convert to JPEG or PNG)"
-BROKEN = "links to what isn't there"
-CIRCLE = "links to a folder that they lie in"
-DEEP = "folders too deep in folders"
-SPECIAL = "neither files nor folders"
-LINKED = "links, which are not followed in a zip archive"
+BROKEN = "link to what isn't there"
+CIRCLE = "link to a folder that it lies in"
+DEEP = "folder too deep in folders"
+SPECIAL = "neither file nor folder"
+LINKED = "link, which is not followed in a zip archive"
 OUTSIDE = "outside of the archive's folder"
 REASONS = (HIDDEN, OTHER, WITHOUT, FORMAT, BROKEN, CIRCLE, DEEP, SPECIAL, LINKED, OUTSIDE)
 
