@@ -104,9 +104,11 @@ def label_of(folder: str) -> str:
     """
     label = unicodedata.normalize("NFC", folder)
     # Controls, halves of characters (bytes that are no UTF-8), ends of lines, and what reverses the text behind it.
-    bad = any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or unicodedata.bidirectional(c) in BIDIRECTIONAL for c in label)
-    if bad or label != label.strip():
-        raise DataError(f"the folder '{shown(folder)}' can't name a class: spaces at an end, or characters that can't be printed; rename it")
+    controls = any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in label)
+    reversing = any(unicodedata.bidirectional(c) in BIDIRECTIONAL for c in label)
+    if controls or reversing or label != label.strip():
+        why = "spaces at an end, or characters that can't be printed"
+        raise DataError(f"the folder '{shown(folder)}' can't name a class: {why}; rename it")
     return label
 
 
@@ -146,7 +148,8 @@ def _parts(root: Node, found: Arrangement) -> dict[str, str] | None:
     Raises:
         DataError: some are the one and some are the other.
     """
-    parts = {name: part for name, folder in root.folders.items() if (part := PARTS.get(name.strip().casefold()) or _by_word(root, name, folder))}
+    named = {name: PARTS.get(name.strip().casefold()) or _by_word(root, name, folder) for name, folder in root.folders.items()}
+    parts = {name: part for name, part in named.items() if part}
     others = [name for name in root.folders if name not in parts]
     if not parts:
         return None
@@ -157,8 +160,8 @@ def _parts(root: Node, found: Arrangement) -> dict[str, str] | None:
         found.notes.append(f"the folder {shown(name)} is taken for a class, as those next to it are")
         return None
     raise DataError(
-        f"the folder {shown(name)} seems to hold pictures for {part}, but {shown(others[0])} next to it is no part of a split data set; "
-        f"rename it if it is a class, else expected {ADVICE}"
+        f"the folder {shown(name)} seems to hold pictures for {part}, but {shown(others[0])} next to it is no part of a split data "
+        f"set; rename it if it is a class, else expected {ADVICE}"
     )
 
 
@@ -199,18 +202,21 @@ def _parts_below(root: Node, found: Arrangement) -> dict[str, list[tuple[str | N
     Raises:
         DataError: some classes are split, or some of a class's folders are, and some are not.
     """
-    whole = {name: [(None, folder)] for name, folder in root.folders.items()}
-    below = {f"{name}/{inner}": PARTS.get(inner.strip().casefold()) for name, folder in root.folders.items() for inner in folder.folders}
+    classes = root.folders
+    whole = {name: [(None, folder)] for name, folder in classes.items()}
+    below = {f"{name}/{inner}": PARTS.get(inner.strip().casefold()) for name in classes for inner in classes[name].folders}
     parts = {name: part for name, part in below.items() if part}
     if not parts:
         return whole
-    outside = [name for name, part in below.items() if not part] + [name for folder in root.folders.values() for name in folder.pictures]
+    outside = [name for name, part in below.items() if not part]
+    outside += [name for folder in classes.values() for name in folder.pictures]
     if not outside:
-        return {name: [(below[f"{name}/{inner}"], its) for inner, its in folder.folders.items()] for name, folder in root.folders.items()}
+        return {name: [(below[f"{name}/{inner}"], its) for inner, its in classes[name].folders.items()] for name in classes}
     if len(parts) == 1 and next(iter(parts)).split("/")[1].casefold() in CLASSES_TOO:
         return whole
     name, part = next(iter(parts.items()))
-    raise DataError(f"the folder {shown(name)} seems to hold pictures for {part}, but {shown(outside[0])} is in no such folder; expected {ADVICE}")
+    which = f"the folder {shown(name)} seems to hold pictures for {part}, but {shown(outside[0])} is in no such folder"
+    raise DataError(f"{which}; expected {ADVICE}")
 
 
 def _check_names(found: Arrangement, members: list[tuple[str, str | None, Node]]) -> None:
@@ -221,9 +227,10 @@ def _check_names(found: Arrangement, members: list[tuple[str, str | None, Node]]
         label = label_of(name)
         other = spelt.setdefault(label.casefold(), label)
         if other != label:
-            raise DataError(f"the class folders {other} and {label} differ only in capital letters; put them into one, or rename one")
+            which = f"the class folders {other} and {label}"
+            raise DataError(f"{which} differ only in capital letters; put them into one, or rename one")
         if folders.setdefault(label, name) != name:
-            found.notes.append(f"two folders are named {label}, once with composed characters and once with decomposed ones: one class")
+            found.notes.append(f"two folders are named {label}, with composed and with decomposed characters: one class")
 
 
 def _check_nested(found: Arrangement, members: list[tuple[str, str | None, Node]]) -> None:
@@ -236,18 +243,21 @@ def _check_nested(found: Arrangement, members: list[tuple[str, str | None, Node]
     for name, part, folder in members:
         held_out = next((inner for inner in folder.names() if PARTS.get(inner.casefold(), TRAINING) != TRAINING), None)
         if held_out and part != TEST:
-            raise DataError(f"within the folder {shown(name)}, {shown(held_out)} seems to hold pictures that are held out; expected {ADVICE}")
+            which = f"within the folder {shown(name)}, {shown(held_out)} seems to hold pictures that are held out"
+            raise DataError(f"{which}; expected {ADVICE}")
         for inner in folder.folders:
             within[inner].add(label_of(name))
     shared = next((inner for inner, labels in within.items() if len(labels) > 1), None)
     if shared is not None and len(within) > 1:
         first, second = sorted(within[shared])[:2]
         raise DataError(
-            f"there are folders {shown(shared)} in {first} as well as in {second}; a class is one folder: put all of a class's pictures right into it"
+            f"there are folders {shown(shared)} in {first} as well as in {second}; a class is one folder: "
+            "put all of a class's pictures right into it"
         )
     if within:
         inner, labels = next(iter(within.items()))
-        found.notes.append(f"pictures in folders within a class's folder belong to that class, as those in {min(labels)}/{shown(inner)} do")
+        example = f"{min(labels)}/{shown(inner)}"
+        found.notes.append(f"pictures in folders within a class's folder belong to that class, as those in {example} do")
 
 
 def _check_parts(found: Arrangement) -> None:

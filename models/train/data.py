@@ -161,7 +161,8 @@ def _chosen(source: Source, found: Arrangement, test: bool) -> dict[str, str | N
     else:
         wanted = {TRAINING, VALIDATION} if TRAINING in parts else {None}
     if not wanted & parts:
-        raise DataError(f"{source.path}: holds pictures for {' and '.join(sorted(map(str, parts)))} alone; training needs train/CLASS/NAME.jpg")
+        held = " and ".join(sorted(map(str, parts)))
+        raise DataError(f"{source.path}: holds pictures for {held} alone; training needs train/CLASS/NAME.jpg")
     return {name: place.part for name, place in sorted(found.places.items()) if place.part in wanted}
 
 
@@ -262,7 +263,7 @@ def account(training: Pictures, held_out: Pictures, notes: list[str], most: int 
 
 
 def split(pictures: Pictures, fraction: float, seed: int = 0) -> tuple[Pictures, Pictures]:
-    """Training and validation part; the latter is `fraction` of each class, at least one picture, or what the data themselves hold out.
+    """Training and validation part; the latter is `fraction` of each class, at least one picture, or what the data hold out.
 
     Raises:
         DataError: there is one class alone, or one with too few pictures.

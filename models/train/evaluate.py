@@ -47,7 +47,8 @@ def labelled(source: Path, size: int, labels: list[str], test: bool = False) -> 
         print(f"{source}: {line}", file=sys.stderr)
     # A network may have been trained where names came with decomposed characters.
     if pictures.labels != [unicodedata.normalize("NFC", label) for label in labels]:
-        raise data.DataError(f"{source}: its classes, {', '.join(pictures.labels)}, are not the network's, which are {', '.join(labels)}")
+        its = ", ".join(pictures.labels)
+        raise data.DataError(f"{source}: its classes, {its}, are not the network's, which are {', '.join(labels)}")
     return pictures
 
 

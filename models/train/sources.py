@@ -173,7 +173,10 @@ class Archive(Source):
         for name, entry in self.entries.items():
             link = stat.S_ISLNK(entry.external_attr >> 16)
             self._sort_in(name, f"{state.st_mtime_ns} {state.st_size}", LINKED if link else None)
-        held = {"/".join(parts[:end]) for name in (*self.pictures, *self.unread) if (parts := name.split("/")) for end in range(len(parts))}
+        held: set[str] = set()
+        for name in (*self.pictures, *self.unread):
+            parts = name.split("/")
+            held.update("/".join(parts[:end]) for end in range(len(parts)))
         empty = sorted(name for name in folders - held if not any(map(is_system, name.split("/"))))
         # Those within one of them are not named again.
         self.passed[WITHOUT] += [name for name in empty if not any(name.startswith(f"{other}/") for other in empty)]
@@ -190,7 +193,7 @@ class Archive(Source):
 
 
 def _name(entry: zipfile.ZipInfo) -> str:
-    """The path of an archive's entry: with slashes, without what it begins and ends in, and in UTF-8 where it was so without saying so."""
+    """The path of an archive's entry, from the archive's folder, with `/`; some are UTF-8 without saying so."""
     name = entry.filename
     if not entry.flag_bits & 0x800:
         try:

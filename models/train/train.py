@@ -275,7 +275,8 @@ class Trainer:
         """
         if not all(map(math.isfinite, parts)):
             self.save_best()
-            raise data.DataError(f"epoch {self.epoch}: the loss is no longer a number; train again with a lower --rate than {self.options.rate}")
+            advice = f"train again with a lower --rate than {self.options.rate}"
+            raise data.DataError(f"epoch {self.epoch}: the loss is no longer a number; {advice}")
         self.averaged.load_state_dict(self.average.weights)
         validation = accuracy(self.averaged, self.validation_part)
         line = {
