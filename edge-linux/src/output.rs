@@ -71,6 +71,9 @@ fn cannot_write(path: &Path) -> String {
     format!("{}: cannot be written", path.display())
 }
 
+/// How names of temporary files begin; six letters and digits follow.
+const TEMPORARY: &str = ".tinception-";
+
 fn temporary_beside(path: &Path) -> Result<tempfile::NamedTempFile> {
     if path.is_dir() {
         bail!("{}: is a folder; give a file name", path.display());
@@ -83,11 +86,45 @@ fn temporary_beside(path: &Path) -> Result<tempfile::NamedTempFile> {
         bail!("{}: its folder does not exist; make it first", path.display());
     }
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".tinception-");
+    builder.prefix(TEMPORARY);
     // Temporary files are private by default; this one becomes an ordinary file, subject to the umask.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder).with_context(|| cannot_write(path))
+    loop {
+        let file = builder.tempfile_in(folder).with_context(|| cannot_write(path))?;
+        if is_held(file.as_file()) {
+            return Ok(file);
+        }
+    }
+}
+
+/// Locks a temporary file for as long as it is open: what nobody holds was left by a run that was killed. `false` where
+/// another process removed it as such before. Where a file system knows no locks, nobody removes anything.
+fn is_held(file: &std::fs::File) -> bool {
+    #[cfg(unix)]
+    let is_gone = |metadata: std::fs::Metadata| std::os::unix::fs::MetadataExt::nlink(&metadata) == 0;
+    #[cfg(not(unix))]
+    let is_gone = |_| false;
+    file.lock().is_err() || !file.metadata().is_ok_and(is_gone)
+}
+
+/// Removes temporary files from a folder that nobody writes any more: those of runs that were killed.
+#[cfg(feature = "camera")]
+pub(crate) fn clear_leftovers(folder: &Path) {
+    let is_temporary = |name: &str| {
+        let random = name.strip_prefix(TEMPORARY).unwrap_or_default();
+        random.len() == 6 && random.bytes().all(|letter| letter.is_ascii_alphanumeric())
+    };
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file
+            && entry.file_name().to_str().is_some_and(is_temporary)
+            && let Ok(file) = std::fs::File::open(entry.path())
+            && file.try_lock().is_ok()
+        {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// SHA-256 of a file, in hexadecimal digits.
@@ -177,5 +214,24 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(write_file(&folder.path().join("none/file"), b"x").is_err());
         assert!(check_writable(folder.path()).is_err());
+    }
+
+    #[test]
+    #[cfg(feature = "camera")]
+    fn what_a_killed_run_left_is_cleared_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let living = temporary_beside(&path("picture.png")).unwrap();
+        let kept = [".tinception-notes.txt", ".tinception-abc12", "tinception-abc123", ".tinception-abc-12"];
+        for name in kept.iter().chain(&[".tinception-abc123", ".tinception-XYZxyz"]) {
+            std::fs::write(path(name), "").unwrap();
+        }
+        std::fs::create_dir(path(".tinception-folder")).unwrap();
+        std::os::unix::fs::symlink(path("tinception-abc123"), path(".tinception-linked")).unwrap();
+        clear_leftovers(folder.path());
+        assert!(!path(".tinception-abc123").exists() && !path(".tinception-XYZxyz").exists());
+        assert!(kept.iter().all(|name| path(name).exists()) && path(".tinception-folder").exists());
+        assert!(path(".tinception-linked").exists() && living.path().exists());
+        drop(living);
     }
 }

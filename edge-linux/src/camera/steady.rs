@@ -7,10 +7,17 @@ use crate::engine::Scores;
 pub(crate) struct Steadiness {
     /// Frames that the average reaches back, about: the newest one counts `2 / (frames + 1)`.
     pub(crate) frames: u16,
-    /// Averaged probability that a class needs to become the label.
-    pub(crate) threshold: f64,
+    /// Averaged probability that a class needs to become the label; what suits the number of classes where it isn't said.
+    pub(crate) threshold: Option<f64>,
     /// How far another class must lead before it takes over, and how far below the threshold the label may fall.
     pub(crate) hysteresis: f64,
+}
+
+/// The threshold for so many classes. The best of `n` classes has at least `1 / n`, whatever is on the picture, so a threshold
+/// near that would never say `unknown`: it is a quarter above, and at least 0.3. 0.75 for two classes, 0.5 for four, 0.3 from
+/// twenty on.
+pub(crate) fn usual_threshold(classes: usize) -> f64 {
+    (1.0 / classes.max(1) as f64 + 0.25).clamp(0.3, 0.75)
 }
 
 /// The label of what the camera sees. Its buffer is used again and again.
@@ -30,6 +37,7 @@ impl SteadyLabel {
     /// Takes a frame's scores into account. `true` where the label changes.
     pub(crate) fn update(&mut self, scores: &Scores) -> bool {
         let Steadiness { frames, threshold, hysteresis } = self.steadiness;
+        let threshold = threshold.unwrap_or_else(|| usual_threshold(scores.probabilities.len()));
         if self.averages.len() == scores.probabilities.len() {
             let weight = 2.0 / (f64::from(frames) + 1.0);
             for (average, probability) in self.averages.iter_mut().zip(&scores.probabilities) {
@@ -74,7 +82,7 @@ mod tests {
     }
 
     fn steady(frames: u16, threshold: f64, hysteresis: f64) -> SteadyLabel {
-        SteadyLabel::new(Steadiness { frames, threshold, hysteresis })
+        SteadyLabel::new(Steadiness { frames, threshold: Some(threshold), hysteresis })
     }
 
     #[test]
@@ -115,5 +123,31 @@ mod tests {
         assert!(!label.update(&scores(&[0.41, 0.2])), "held by the hysteresis");
         assert!(label.update(&scores(&[0.39, 0.2])));
         assert_eq!((label.class(), label.probability()), (None, 0.0));
+    }
+
+    /// Whatever the number of classes: a network that knows nothing has no label, and one that is sure has one.
+    #[test]
+    fn the_usual_threshold_acts_on_every_number_of_classes() {
+        for classes in [2, 3, 4, 5, 6, 10, 19, 20, 100, 1000] {
+            let new = || SteadyLabel::new(Steadiness { frames: 1, threshold: None, hysteresis: 0.1 });
+            let chance = 1.0 / classes as f64;
+            let even = vec![chance; classes];
+            let mut label = new();
+            label.update(&scores(&even));
+            assert_eq!(label.class(), None, "{classes}");
+            // The first class has so much, the others share the rest.
+            let with = |first: f64| {
+                let mut all = vec![(1.0 - first) / (classes - 1) as f64; classes];
+                all[0] = first;
+                scores(&all)
+            };
+            assert!(label.update(&with(0.9)), "{classes}");
+            // What was sure and no longer is: a little above chance is below the threshold by more than the hysteresis.
+            assert!(label.update(&with(chance + 0.05)), "{classes}");
+            assert_eq!(label.class(), None, "{classes}");
+        }
+        for (classes, threshold) in [(0, 0.75), (1, 0.75), (2, 0.75), (4, 0.5), (10, 0.35), (20, 0.3), (1000, 0.3)] {
+            assert!((usual_threshold(classes) - threshold).abs() < 1e-12, "{classes}");
+        }
     }
 }

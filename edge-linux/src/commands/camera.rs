@@ -14,8 +14,9 @@ use tinception_core::model::Checksum;
 use tinception_models::artefacts;
 
 use super::classify::check_labels;
+use crate::camera::colour::{ColourTags, Matrix, Range};
 use crate::camera::frame::FrameFormat;
-use crate::camera::sources::{Name, SILENCE, Wanted};
+use crate::camera::sources::{Name, NameParser, SILENCE, Wanted};
 use crate::camera::view::{Framing, Region, Turn};
 use crate::camera::{
     Change, Counts, Form, Hook, Moment, MqttCounts, Outputs, Pipeline, Seen, Settings, Snapshots, Stages, Steadiness,
@@ -36,10 +37,12 @@ const GLANCE: Duration = Duration::from_millis(100);
 #[command(after_help = "\
 Sources:\n  \
 v4l2:/dev/video0    a USB camera or capture card (`tinception cameras` lists them)\n  \
-pipe:-              raw frames on standard input; needs --width, --height and --format\n  \
+pipe:-              raw frames on standard input; needs --width, --height and --format (mjpeg: --format alone)\n  \
 mjpeg:http://...    the stream of a network camera\n  \
+snapshot:http://... a network camera that gives one JPEG picture a request; --rate a second\n  \
+rtsp://...          a network camera, where ffmpeg is installed; also rtsps://\n  \
 y4m:FILE            a YUV4MPEG2 file, or - for standard input\n  \
-images:DIR          the pictures of a folder, over and over again\n  \
+images:DIR          the pictures of a folder, over and over again; --rate a second\n  \
 video:FILE          any video, where ffmpeg is installed\n\n\
 Live sources give the newest frame: those that come while the network works are dropped and counted. The others wait.\n\n\
 --on-change has the shell run a command; TINCEPTION_LABEL, TINCEPTION_PREVIOUS, TINCEPTION_PROBABILITY and\n\
@@ -51,7 +54,7 @@ tinception camera mjpeg:http://camera.local:8080/?action=stream --json\n  \
 tinception camera video:birds.mp4 --on-change 'echo $TINCEPTION_LABEL >> birds.txt'")]
 pub(crate) struct Args {
     /// Where frames come from
-    #[arg(value_name = "SOURCE", default_value = "v4l2:/dev/video0")]
+    #[arg(value_name = "SOURCE", default_value = "v4l2:/dev/video0", value_parser = NameParser)]
     source: Name,
     /// Options from a file (TOML): its keys are the names of the long options, and `source`. The command line wins
     #[arg(long, value_name = "FILE")]
@@ -102,10 +105,17 @@ struct FrameArgs {
     /// How pixels lie in memory: asked of a camera (what costs least if it isn't said), or that of raw frames
     #[arg(long, value_enum)]
     format: Option<FrameFormat>,
-    /// Frames a second that a camera is asked for
+    /// Frames a second that a camera is asked for, or pictures a second of a folder or of single requests (one if it isn't
+    /// said)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     rate: Option<u32>,
-    /// A camera that is silent for so many seconds is opened anew
+    /// How YUV was made of RGB, whatever the source says of it
+    #[arg(long, value_enum)]
+    matrix: Option<Matrix>,
+    /// Which values of YUV stand for black and white, whatever the source says of it
+    #[arg(long, value_enum)]
+    range: Option<Range>,
+    /// A camera that gives no whole frame for so many seconds is opened anew
     #[arg(long, value_name = "SECONDS", default_value_t = SILENCE.as_secs(),
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     silence: u64,
@@ -135,9 +145,10 @@ struct LabelArgs {
     /// Average the probabilities over about N frames
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     average: u16,
-    /// Averaged probability that a class needs; below it the label is `unknown`
-    #[arg(long, value_name = "P", default_value_t = 0.3, value_parser = probability)]
-    threshold: f64,
+    /// Averaged probability that a class needs; below it the label is `unknown`. By default a quarter above chance, and at
+    /// least 0.3: 0.75 for two classes, 0.5 for four, 0.3 from twenty on
+    #[arg(long, value_name = "P", value_parser = probability)]
+    threshold: Option<f64>,
     /// Lead that another class needs to take over, and how far below the threshold a label may fall
     #[arg(long, value_name = "P", default_value_t = 0.1, value_parser = probability)]
     hysteresis: f64,
@@ -147,9 +158,15 @@ struct LabelArgs {
     /// Run a command when the label changes
     #[arg(long, value_name = "COMMAND")]
     on_change: Option<String>,
-    /// Keep a picture (PNG) of each moment when the label changes
+    /// Kill that command, and what it started, after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    on_change_limit: u64,
+    /// Keep a picture (PNG) of each moment when the label changes; its name has date and time (UTC)
     #[arg(long, value_name = "DIR")]
     snapshots: Option<PathBuf>,
+    /// Keep no more than the newest N of these pictures; all of them if it isn't said
+    #[arg(long, value_name = "N", requires = "snapshots", value_parser = clap::value_parser!(u32).range(1..))]
+    snapshots_keep: Option<u32>,
 }
 
 /// A number from 0 to 1.
@@ -160,13 +177,16 @@ fn probability(text: &str) -> Result<f64, String> {
 
 impl Args {
     fn settings(&self) -> Settings {
-        let FrameArgs { width, height, stride, format, rate, silence, every, rotate, mirror, roi, .. } = &self.frames;
+        let FrameArgs { width, height, stride, format, rate, matrix, range, .. } = &self.frames;
+        let FrameArgs { silence, every, rotate, mirror, roi, .. } = &self.frames;
         let wanted = Wanted {
             size: width.zip(*height),
             stride: *stride,
             format: *format,
             rate: *rate,
             silence: Some(Duration::from_secs(*silence)),
+            colours: ColourTags { matrix: *matrix, range: *range },
+            stop: Arc::default(),
         };
         let framing = Framing { turn: *rotate, mirror: *mirror, region: *roi };
         Settings { source: self.source.clone(), wanted, framing, every: *every }
@@ -193,18 +213,24 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
         Some(path) => Labels::read(path)?,
         None => Labels::new(network.labels().into_iter()),
     };
-    let snapshots = args.labelling.snapshots.as_deref().map(Snapshots::new).transpose()?;
+    let LabelArgs { snapshots, snapshots_keep, on_change, on_change_limit, .. } = &args.labelling;
+    let keep = snapshots_keep.map(|keep| keep as usize);
+    let snapshots = snapshots.as_deref().map(|folder| Snapshots::new(folder, keep)).transpose()?;
     #[cfg(feature = "mqtt")]
     let mqtt = args.mqtt.start(&args.model)?;
     let stop = stopped_by_signals()?;
-    let mut pipeline = Pipeline::start(args.settings(), network.preprocessor().clone())?;
+    let mut outputs = Outputs::new(args.form(), out);
+    let Some(mut pipeline) = Pipeline::start(args.settings(), network.preprocessor().clone(), &stop)? else {
+        outputs.end(Counts::default(), None)?;
+        return Ok(ExitCode::SUCCESS);
+    };
     let mut watcher = Watcher {
         args,
         network: &*network,
         labels: &labels,
-        hook: args.labelling.on_change.clone().map(Hook::new),
+        hook: on_change.clone().map(|command| Hook::new(command, Duration::from_secs(*on_change_limit))),
         snapshots,
-        outputs: Outputs::new(args.form(), out),
+        outputs,
         #[cfg(feature = "serve")]
         live,
         #[cfg(feature = "mqtt")]
@@ -213,13 +239,14 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     };
     let watched = watcher.watch(&pipeline, &stop);
     watcher.service.stopping();
-    // What the source says counts more than that nothing comes any more.
-    pipeline.stop().and(watched)?;
+    let stopped = pipeline.stop();
     if let Some(hook) = &mut watcher.hook {
-        hook.finish();
+        hook.finish(&stop);
     }
     let mqtt = watcher.mqtt_counts();
-    watcher.outputs.end(pipeline.counts(), mqtt)?;
+    let told = watcher.outputs.end(pipeline.counts(), mqtt);
+    // What the source says counts more than that nothing comes any more.
+    stopped.and(watched).and(told)?;
     Ok(ExitCode::SUCCESS)
 }
 
