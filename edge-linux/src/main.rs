@@ -12,6 +12,7 @@ mod backend;
 mod camera;
 mod cli;
 mod commands;
+mod destination;
 mod engine;
 mod files;
 mod labels;
@@ -29,6 +30,7 @@ mod resize;
 mod serve;
 #[cfg(feature = "camera")]
 mod systemd;
+mod terminal;
 mod threads;
 mod tin;
 
@@ -36,7 +38,7 @@ use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = terminal::Plain(BufWriter::new(io::stdout().lock()));
     let result = cli::Cli::read().and_then(|cli| {
         let code = commands::run(&cli.command, &mut out)?;
         out.flush()?;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::engine::Scores;
 use crate::labels::Labels;
+use crate::terminal::plain;
 
 /// A class and its scores.
 #[derive(Clone, Debug, Serialize)]
@@ -46,7 +47,7 @@ pub(crate) fn best(scores: &Scores, labels: &Labels, count: u16) -> Vec<Class> {
 /// Writes a line for each class.
 pub(crate) fn print(out: &mut dyn Write, classes: &[Class]) -> Result<()> {
     for class in classes {
-        writeln!(out, "  {:7.3} %  {}", class.probability * 100.0, class.label)?;
+        writeln!(out, "  {:7.3} %  {}", class.probability * 100.0, plain(&class.label))?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use tinception_core::model::{Checksum, Model};
 use tinception_models::aligned::Aligned;
 use tinception_models::artefacts::{self, Artefact};
 
+use crate::files;
 use crate::output::file_error;
 
 /// The model on board that `path` names, if there is no such file.
@@ -24,7 +25,8 @@ pub(crate) fn is_tin(path: &Path) -> bool {
         return true;
     }
     let mut start = [0; MAGIC.len()];
-    File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == MAGIC
+    // Opening a FIFO would wait for a writer.
+    path.is_file() && File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == MAGIC
 }
 
 /// Loads and verifies a model. Its bytes stay in memory until the program ends: a command loads one or two.
@@ -33,8 +35,7 @@ pub(crate) fn load(path: &Path, checksum: Checksum) -> Result<Model<'static>> {
         return Model::with_checksum(artefact.bytes, checksum).map_err(|error| file_error(path, describe(error)));
     }
     let unreadable = || format!("{}: cannot be read", path.display());
-    let length = fs::metadata(path).with_context(unreadable)?.len();
-    if length > u64::from(u32::MAX) {
+    if files::check(path)?.len() > u64::from(u32::MAX) {
         return Err(file_error(path, "not a .tin file: it is larger than 4 GiB"));
     }
     let file = fs::read(path).with_context(unreadable)?;

@@ -9,7 +9,8 @@ use image::ImageEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 
 use super::frame::RgbFrame;
-use crate::output::{file_error, notice, report_error, write_file};
+use crate::destination;
+use crate::output::{file_error, notice, report_error};
 
 /// A change of the label.
 #[derive(Clone, Debug)]
@@ -99,7 +100,7 @@ impl Snapshots {
     /// fourth ..., and nothing ends: the next picture is tried again.
     pub(crate) fn keep(&mut self, change: &Change, picture: &RgbFrame) {
         let name = format!("{:08}-{}.png", change.frame, file_name(&change.label));
-        let written = png(picture).and_then(|bytes| write_file(&self.folder.join(name), &bytes));
+        let written = png(picture).and_then(|bytes| destination::write(&self.folder.join(name), &bytes));
         if let Err(error) = written {
             self.lost += 1;
             if self.lost.is_power_of_two() {

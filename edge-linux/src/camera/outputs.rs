@@ -7,7 +7,9 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::pipeline::Counts;
+use crate::output::json_line;
 use crate::ranking::Class;
+use crate::terminal::plain;
 
 /// The label where no class is probable enough.
 pub(crate) const UNKNOWN: &str = "unknown";
@@ -140,8 +142,7 @@ impl<'a> Outputs<'a> {
         let rate = self.rate.update(now, self.classified);
         match self.form {
             Form::Json => {
-                serde_json::to_writer(&mut *self.out, moment)?;
-                writeln!(self.out)?;
+                json_line(self.out, moment)?;
                 self.out.flush()?;
             }
             Form::Changes if moment.steady.changed => {
@@ -154,6 +155,7 @@ impl<'a> Outputs<'a> {
                 self.shown = Some(now);
                 let Steady { label, probability, .. } = moment.steady;
                 let best = moment.top.first().map(Class::to_string).unwrap_or_default();
+                let (label, best) = (plain(label), plain(&best));
                 let Counts { dropped, broken, .. } = moment.counts;
                 // Back to the line's start; what is left of the line before goes.
                 write!(
@@ -173,8 +175,7 @@ impl<'a> Outputs<'a> {
     pub(crate) fn end(&mut self, counts: Counts, mqtt: Option<MqttCounts>) -> Result<()> {
         let classified = self.classified;
         if self.form == Form::Json {
-            serde_json::to_writer(&mut *self.out, &End { classified, counts, mqtt })?;
-            writeln!(self.out)?;
+            json_line(self.out, &End { classified, counts, mqtt })?;
         } else {
             let Counts { captured, skipped, dropped, broken, reconnects } = counts;
             let new_line = if self.form == Form::Live { "\n" } else { "" };

@@ -198,6 +198,9 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     let mqtt = args.mqtt.start(&args.model)?;
     let stop = stopped_by_signals()?;
     let mut pipeline = Pipeline::start(args.settings(), network.preprocessor().clone())?;
+    // A line that is written over and over again needs control characters, which `out` escapes.
+    let mut stdout = std::io::stdout();
+    let out = if args.form() == Form::Live { &mut stdout } else { out };
     let mut watcher = Watcher {
         args,
         network: &*network,

@@ -9,18 +9,20 @@
 
 use std::any::TypeId;
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, Command};
 use toml::{Table, Value};
 
+use crate::files;
 use crate::output::file_error;
 
 /// The command that has the option.
 const COMMAND: &str = "camera";
+/// Largest file that is read: options take a few hundred bytes.
+const LARGEST_FILE: u64 = 1 << 20;
 /// Of the argument that names the file; no key.
 const CONFIG: &str = "config";
 
@@ -75,7 +77,8 @@ pub(crate) fn expand(program: &Command, line: &[OsString]) -> Result<Option<Expa
 }
 
 fn read(file: &Path) -> Result<Table> {
-    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let bytes = files::read(file, LARGEST_FILE)?;
+    let text = String::from_utf8(bytes).map_err(|_| file_error(file, "is no text in UTF-8"))?;
     text.parse().map_err(|error: toml::de::Error| {
         let start = error.span().map_or(0, |span| span.start);
         let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;

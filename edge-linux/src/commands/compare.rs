@@ -1,6 +1,6 @@
 //! `tinception compare`.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -54,12 +54,12 @@ mod layers {
     use tinception_models::compare::{Comparison, LayerComparison};
 
     use super::*;
+    use crate::destination;
     use crate::engine::{CoreNetwork, Network, graph};
     use crate::files;
-    use crate::output::{
-        Align, BAD_INPUT, check_writable, file_error, json, progress, report_error, table, write_file,
-    };
+    use crate::output::{Align, BAD_INPUT, file_error, json, progress, report_error, table};
     use crate::plot::{self, Bar};
+    use crate::terminal::Plain;
 
     /// What is printed.
     #[derive(Serialize)]
@@ -80,10 +80,13 @@ mod layers {
     }
 
     pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
-        if let Some(path) = &args.plot {
-            check_writable(path)?;
-        }
         let mut pictures = files::pictures(&args.images)?;
+        if let Some(path) = &args.plot {
+            let networks = [&args.float, &args.model];
+            destination::check(path, pictures.iter().chain(networks).map(PathBuf::as_path))?;
+        }
+        let mut stderr = Plain(io::stderr());
+        let out = destination::text_beside(args.plot.as_deref(), out, &mut stderr);
         if let Some(limit) = args.limit {
             pictures = files::spread(&pictures, limit as usize);
         }
@@ -107,7 +110,7 @@ mod layers {
         }
         let compared = comparison.finish().with_context(both)?;
         if let Some(path) = &args.plot {
-            write_file(path, drawing(&compared).as_bytes())?;
+            destination::write(path, drawing(&compared).as_bytes())?;
         }
         let report = report(compared, pictures.len() - errors.len(), errors.len());
         if args.json {

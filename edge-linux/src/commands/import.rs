@@ -1,6 +1,6 @@
 //! `tinception import`.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -94,8 +94,10 @@ mod network {
 
     use super::*;
     use crate::labels::Labels;
-    use crate::output::{check_writable, file_error, grouped, json, sha256, write_file};
+    use crate::output::{file_error, grouped, json, sha256};
     use crate::preprocess::Preprocessor;
+    use crate::terminal::Plain;
+    use crate::{destination, files};
 
     /// What is printed.
     #[derive(Serialize)]
@@ -126,7 +128,10 @@ mod network {
     }
 
     pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
-        check_writable(&args.output)?;
+        files::check(&args.weights)?;
+        destination::check(&args.output, args.labels.iter().chain([&args.weights]).map(PathBuf::as_path))?;
+        let mut stderr = Plain(io::stderr());
+        let out = destination::text_beside(Some(&args.output), out, &mut stderr);
         let weights = weights::read(&args.weights)?;
         let architecture = args.arch.architecture();
         let size = args.size.or(weights.size).unwrap_or(architecture.size());
@@ -159,7 +164,7 @@ mod network {
         let metadata = Metadata { labels, preprocessing: Some(preprocessing), others };
         let mut model = onnx::to_onnx(&graph);
         metadata.write(&mut model);
-        write_file(&args.output, &onnx::encode(&model))?;
+        destination::write(&args.output, &onnx::encode(&model))?;
         let input = graph.shape(graph.input);
         let summary = Summary {
             file: args.output.display().to_string(),

@@ -1,6 +1,6 @@
 //! `tinception inspect`.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,9 +10,11 @@ use tinception_core::format::tensor::{DataType, Tensor};
 use tinception_core::model::{Checksum, Group, Kind, Model, Step};
 use tinception_models::preprocess::Preprocessing;
 
+use crate::destination;
 use crate::memory::{Buffer, buffers};
-use crate::output::{Align, grouped, json, table, write_file};
+use crate::output::{Align, grouped, json, table};
 use crate::plot::{self, Span};
+use crate::terminal::Plain;
 use crate::tin;
 
 /// Arguments of `inspect`.
@@ -105,11 +107,16 @@ struct BufferReport {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
+    if let Some(path) = &args.plot {
+        destination::check(path, [args.file.as_path()])?;
+    }
+    let mut stderr = Plain(io::stderr());
+    let out = destination::text_beside(args.plot.as_deref(), out, &mut stderr);
     let checksum = if args.skip_checksum { Checksum::Skip } else { Checksum::Verify };
     let model = tin::load(&args.file, checksum)?;
     let buffers = buffers(&model);
     if let Some(path) = &args.plot {
-        write_file(path, plot(&model, &buffers).as_bytes())?;
+        destination::write(path, plot(&model, &buffers).as_bytes())?;
     }
     let report = report(args, &model, &buffers);
     if args.json {

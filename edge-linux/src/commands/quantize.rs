@@ -1,6 +1,6 @@
 //! `tinception quantize`.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -118,11 +118,13 @@ mod compile {
     use tinception_models::onnx::Metadata;
 
     use super::*;
+    use crate::destination;
     use crate::engine;
     use crate::files;
     use crate::labels::Labels;
-    use crate::output::{Align, check_writable, file_error, grouped, json, progress, sha256, table, write_file};
+    use crate::output::{Align, file_error, grouped, json, progress, sha256, table};
     use crate::preprocess::Preprocessor;
+    use crate::terminal::Plain;
 
     /// So many calibration pictures show which layers lose most.
     const COMPARED: usize = 16;
@@ -159,7 +161,12 @@ mod compile {
     }
 
     pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
-        check_writable(&args.output)?;
+        files::check(&args.model)?;
+        let pictures = files::pictures(&args.calibration)?;
+        let others = args.labels.iter().chain([&args.model]);
+        destination::check(&args.output, pictures.iter().chain(others).map(PathBuf::as_path))?;
+        let mut stderr = Plain(io::stderr());
+        let out = destination::text_beside(Some(&args.output), out, &mut stderr);
         let settings = args.preprocess.resolve(&args.model)?;
         let metadata = Metadata::read(&args.model)?;
         let labels = match &args.labels {
@@ -167,7 +174,6 @@ mod compile {
             None => Some(Labels::new(metadata.labels.iter().map(String::as_str))).filter(|labels| !labels.is_empty()),
         };
         let labels_file = args.labels.as_ref().unwrap_or(&args.model);
-        let pictures = files::pictures(&args.calibration)?;
         let graph = engine::graph(&args.model)?;
         if let Some(labels) = &labels {
             check_classes(labels, labels_file, &graph)?;
@@ -195,7 +201,7 @@ mod compile {
         if args.winograd && !args.json {
             announce(out, &report)?;
         }
-        write_file(&args.output, &bytes)?;
+        destination::write(&args.output, &bytes)?;
         let summary = summarise(args, &report, &compared, pictures.len());
         if args.json {
             json(out, &summary)?;

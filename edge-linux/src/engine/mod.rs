@@ -17,6 +17,7 @@ use tinception_models::preprocess::Preprocessing;
 pub(crate) use self::core::CoreNetwork;
 #[cfg(feature = "tract")]
 pub(crate) use self::tract::graph;
+use crate::files;
 use crate::output::file_error;
 use crate::preprocess::{PreprocessArgs, Preprocessor};
 use crate::tin;
@@ -41,6 +42,9 @@ impl Engine {
 
     /// The engine for a file, by its first bytes and its name's end. `asked` must fit it.
     pub(crate) fn for_file(path: &Path, asked: Option<Self>) -> Result<Self> {
+        if path.exists() {
+            files::check(path)?;
+        }
         let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
         let found = match extension.as_deref() {
             _ if tin::is_tin(path) => Self::Core,

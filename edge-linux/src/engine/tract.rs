@@ -9,7 +9,7 @@ use tinception_models::preprocess::Preprocessing;
 use tinception_models::{onnx, passes};
 
 use super::{Engine, Network, Scores, StepHash, Worker};
-use crate::output::file_error;
+use crate::files;
 use crate::preprocess::Preprocessor;
 
 /// An .onnx file, ready to run.
@@ -24,9 +24,7 @@ pub(crate) struct TractNetwork {
 impl TractNetwork {
     /// Loads a file. Pictures become its input as `settings` say.
     pub(crate) fn open(path: &Path, settings: Preprocessing) -> Result<Self> {
-        if !path.exists() {
-            return Err(file_error(path, "there is no such file"));
-        }
+        files::check(path)?;
         let engine = FloatEngine::from_onnx(path)?;
         let preprocessor = Preprocessor::new(settings, engine.input_shape(), path)?;
         let labels = onnx::Metadata::read(path)?.labels;
@@ -59,6 +57,7 @@ impl Network for TractNetwork {
 
 /// The network in `path` as the compiler wants it.
 pub(crate) fn graph(path: &Path) -> Result<Graph> {
+    files::check(path)?;
     let mut graph = onnx::import(path)?;
     passes::optimise(&mut graph).with_context(|| path.display().to_string())?;
     Ok(graph)

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::engine::Network;
 use crate::labels::Labels;
-use crate::picture::RgbPicture;
+use crate::picture::Budget;
 use crate::ranking::{self, Class};
 
 /// Pictures that wait; more are refused.
@@ -86,9 +86,8 @@ fn answer(network: &dyn Network, labels: &Labels, queue: &Receiver<Request>) {
         if answer.is_closed() {
             continue;
         }
-        let scores = RgbPicture::parse(&picture, Path::new("picture"))
-            .and_then(|picture| Ok(network.preprocessor().pixels(&picture)?))
-            .and_then(|pixels| worker.classify(&pixels));
+        let pixels = network.preprocessor().parse(&picture, Path::new("picture"), &Budget::FRAME);
+        let scores = pixels.and_then(|pixels| worker.classify(&pixels));
         let _ = answer.send(scores.map(|scores| ranking::best(&scores, labels, TOP)));
     }
 }

@@ -48,7 +48,10 @@ fn options_that_do_not_go_with_the_file() {
         (&format!("--model {{}}/model.onnx {PRESET} --threads 2"), &["model.onnx", "--threads"]),
         (&format!("--model {{}}/model.onnx {PRESET} --order grey"), &["model.onnx", "--order"]),
         // Cut out of a picture that is smaller than the input.
-        ("--model {}/model.onnx --preset torchvision-imagenet --resize shorter:8", &["c0_0.png", "--resize"]),
+        (
+            "--model {}/model.onnx --preset torchvision-imagenet --resize shorter:8",
+            &["model.onnx", "--resize shorter:16"],
+        ),
         ("--model {}/model.onnx --preset torchvision-imagenet --std 0.2", &["--std", "255"]),
         ("--model {}/model.tin --dump-input {}/absent/input.png", &["input.png", "folder"]),
     ] {

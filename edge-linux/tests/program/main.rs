@@ -7,3 +7,6 @@ mod common;
 mod exit_codes;
 mod googlenet;
 mod import;
+mod inputs;
+mod outputs;
+mod terminal;

@@ -41,8 +41,7 @@ impl Source for Images {
         self.good += 1;
         let Size { width, height } = picture.size();
         frame.layout = Layout::new(FrameFormat::Rgb24, Size::new(width, height), None)?;
-        frame.bytes.clear();
-        frame.bytes.extend_from_slice(picture.pixels());
+        frame.bytes = picture.into_pixels();
         Ok(Read::Frame)
     }
 }
