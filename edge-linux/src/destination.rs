@@ -222,7 +222,9 @@ fn temporary_beside(file: &Path) -> Result<NamedTempFile> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     loop {
-        let temporary = builder.tempfile_in(folder_of(file)).with_context(|| cannot_write(file))?;
+        // The system's words alone: the temporary file's name tells nobody anything.
+        let made = builder.tempfile_in(folder_of(file)).map_err(|error| io::Error::from(error.kind()));
+        let temporary = made.with_context(|| cannot_write(file))?;
         // File systems that know no locks have no leftovers removed either.
         let _ = temporary.as_file().lock();
         // Another run may have taken it for a leftover before it was locked.

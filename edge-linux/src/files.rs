@@ -120,6 +120,7 @@ pub(crate) fn find(folder: &Path) -> Result<Found> {
 ///
 /// # Errors
 /// Those of [`find`].
+#[cfg(any(feature = "camera", feature = "tract"))]
 pub(crate) fn pictures(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(find(folder)?.pictures)
 }
@@ -181,8 +182,9 @@ mod tests {
         for name in ["c.JPEG", "b/a.png", "a.webp", "notes.txt", ".hidden.jpg"] {
             fs::write(folder.path().join(name), "").unwrap();
         }
-        let names: Vec<_> = pictures(folder.path())
+        let names: Vec<_> = find(folder.path())
             .unwrap()
+            .pictures
             .iter()
             .map(|path| path.strip_prefix(folder.path()).unwrap().display().to_string())
             .collect();

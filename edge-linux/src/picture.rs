@@ -16,10 +16,12 @@ mod foreign;
 mod jpeg;
 mod turn;
 #[cfg(any(feature = "camera", test))]
+#[cfg_attr(not(feature = "camera"), allow(dead_code))]
 mod upright;
 
 use std::io::Cursor;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 use image::metadata::Orientation;
@@ -44,14 +46,24 @@ pub(crate) struct Budget {
     pub(crate) bytes: u64,
     /// Scans of a JPEG picture times its pixels. A progressive one has about ten.
     pub(crate) scanned: u64,
+    /// Pictures that take more memory than this are decoded one at a time, whatever the number of threads: their sum counts.
+    alone: u64,
 }
 
 impl Budget {
     /// For a file that somebody names on the command line: 268 megapixels, more than the largest cameras have, in the memory
     /// of a board with 512 MiB.
-    pub(crate) const FILE: Self = Self { pixels: 1 << 28, bytes: 240 << 20, scanned: 1 << 30 };
+    pub(crate) const FILE: Self = Self { pixels: 1 << 28, bytes: 240 << 20, scanned: 1 << 30, alone: 32 << 20 };
     /// For what comes while a camera runs, posted or from a source: as many pixels as a frame may have.
-    pub(crate) const FRAME: Self = Self { pixels: 1 << 26, bytes: 200 << 20, scanned: 1 << 29 };
+    #[cfg(any(feature = "camera", test))]
+    pub(crate) const FRAME: Self = Self { pixels: 1 << 26, bytes: 200 << 20, scanned: 1 << 29, alone: u64::MAX };
+
+    /// Waits until a picture whose decoding takes `bytes` may be decoded. While the guard is there, no other large one is.
+    fn wait(&self, bytes: u64) -> Option<MutexGuard<'static, ()>> {
+        static LARGE: Mutex<()> = Mutex::new(());
+        // One that panicked is over, too.
+        (bytes > self.alone).then(|| LARGE.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 
     /// Holds a picture of `size` against the budget, whose decoding takes `bytes` of memory.
     fn check(&self, size: Size, bytes: u64) -> Result<(), String> {
@@ -142,6 +154,7 @@ fn decode_jpeg_file(bytes: &[u8], budget: &Budget, rows: &mut dyn Rows) -> Resul
     }
     let held = bytes.len() as u64 + coefficients + rows.bytes(size, orientation);
     budget.check(size, held)?;
+    let _alone = budget.wait(held);
     rows.begin(size, orientation)?;
     jpeg::decode_rows(bytes, |y, row| rows.row(y, row)).map_err(damaged)?.ok_or_else(|| damaged("its colours"))
 }
@@ -173,7 +186,9 @@ fn decode_whole(
         _ => 0,
     };
     let held = held.saturating_add(bytes.len() as u64).saturating_add(own).saturating_add(decoder.total_bytes());
-    budget.check(size, held.saturating_add(rows.bytes(size, orientation)))?;
+    let held = held.saturating_add(rows.bytes(size, orientation));
+    budget.check(size, held)?;
+    let _alone = budget.wait(held);
     rows.begin(size, orientation)?;
     let mut source = Vec::new();
     let length = usize::try_from(decoder.total_bytes()).map_err(damaged)?;

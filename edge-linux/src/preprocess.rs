@@ -12,6 +12,7 @@ use tinception_core::image::{ColourOrder, Resize, Size};
 use tinception_core::shape::Shape;
 use tinception_models::preprocess::{self, Preprocessing};
 
+#[cfg(feature = "tract")]
 use crate::files;
 use crate::output::file_error;
 use crate::picture::{self, Budget};

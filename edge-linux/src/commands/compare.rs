@@ -1,6 +1,6 @@
 //! `tinception compare`.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -48,6 +48,8 @@ pub(crate) fn run(args: &Args, _: &mut dyn Write) -> Result<ExitCode> {
 
 #[cfg(feature = "tract")]
 mod layers {
+    use std::io;
+
     use anyhow::Context;
     use serde::Serialize;
     use tinception_core::model::Checksum;

@@ -1,6 +1,6 @@
 //! `tinception import`.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -86,6 +86,8 @@ pub(crate) fn run(args: &Args, _: &mut dyn Write) -> Result<ExitCode> {
 
 #[cfg(feature = "tract")]
 mod network {
+    use std::io;
+
     use anyhow::Context;
     use serde::Serialize;
     use tinception_models::nets::{Architecture, Built};

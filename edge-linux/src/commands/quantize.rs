@@ -1,6 +1,6 @@
 //! `tinception quantize`.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -103,6 +103,7 @@ pub(crate) fn run(args: &Args, _: &mut dyn Write) -> Result<ExitCode> {
 
 #[cfg(feature = "tract")]
 mod compile {
+    use std::io;
     use std::path::Path;
 
     use anyhow::Context;
