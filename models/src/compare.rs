@@ -1,8 +1,8 @@
 //! Float against int8, layer by layer.
 //!
 //! Both engines get the same pixels. The int8 network runs end to end, so a layer's error is what has accumulated up to
-//! it. A step is compared with the graph's value that the node of its name makes; copies that the compiler put in have
-//! no such node and are passed over.
+//! it. A step is compared with the graph's value that the node of its name makes, and the copy of a branch into a
+//! concatenation with that branch. Parts of a step that the compiler split have no value of their own and are passed over.
 
 use std::ops::ControlFlow;
 
@@ -11,11 +11,13 @@ use tinception_core::format::tensor::DataType;
 use tinception_core::image::quantize_pixels;
 use tinception_core::model::Model;
 use tinception_core::session::{Session, Values, Whole};
+use tinception_core::shape::Shape;
 
 use crate::aligned::Aligned;
 use crate::float::{FloatEngine, FloatError};
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, Node, ValueId};
 use crate::preprocess::Preprocessing;
+use crate::program::COPY;
 
 /// How far a layer's int8 output is from the float one.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,10 +104,8 @@ impl<'m> Comparison<'m> {
         }
         let (mut layers, mut ids): (Vec<Layer>, Vec<ValueId>) = (Vec::new(), Vec::new());
         for (index, step) in model.steps().enumerate() {
-            let shape = step.output.shape;
-            let same = |node: &&crate::graph::Node| node.name == step.name() && graph.shape(node.output) == shape;
-            if let Some(node) = graph.nodes.iter().find(same) {
-                ids.push(node.output);
+            if let Some(value) = made_value(graph, step.name(), step.output.shape) {
+                ids.push(value);
                 let (name, operator) = (step.name().to_owned(), step.operator_name());
                 layers.push(Layer { step: index, name, operator, signal: 0.0, noise: 0.0, saturated: 0, elements: 0 });
             }
@@ -176,6 +176,19 @@ pub fn compare(
         progress(index + 1);
     }
     comparison.finish()
+}
+
+/// The graph's value that a step of this name and output shape makes or copies.
+fn made_value(graph: &Graph, name: &str, shape: Shape) -> Option<ValueId> {
+    let of_node = |name: &str| {
+        let same = |node: &&Node| node.name == name && graph.shape(node.output) == shape;
+        graph.nodes.iter().find(same).map(|node| node.output)
+    };
+    of_node(name).or_else(|| {
+        let copied = name.strip_suffix(COPY)?;
+        let is_input = graph[graph.input].name == copied && graph.shape(graph.input) == shape;
+        of_node(copied).or(is_input.then_some(graph.input))
+    })
 }
 
 fn decibels(signal: f64, noise: f64) -> f64 {

@@ -10,7 +10,8 @@ use anyhow::Result;
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Both networks get the same pixels. The signal to quantisation noise ratio (SQNR) of a layer counts all errors up to\n\
-it; saturated values lie at the end of their range and may have been cut off. The worst layer comes first.\n\n\
+it; saturated values lie at the end of their range and may have been cut off. A layer `NAME/rescale` copies NAME into a\n\
+concatenation. The worst layer comes first.\n\n\
 Example:\n  tinception compare googlenet.onnx googlenet.tin --images photos/ --plot layers.svg")]
 pub(crate) struct Args {
     /// Float network

@@ -7,7 +7,7 @@ use tinception_core::quant::QuantParams;
 use tinception_core::shape::{Padding, Shape, Window};
 
 use super::slices::{Slice, branches, in_position, slices};
-use super::{Operator, Place, Program, Step, Tensor, TensorId};
+use super::{COPY, Operator, Place, Program, Step, Tensor, TensorId};
 use crate::calibrate::Calibration;
 use crate::compile::CompileError;
 use crate::graph::{AveragePool, Clamp, Conv, Graph, Node, Op, ValueId};
@@ -77,7 +77,7 @@ struct Lowering<'a> {
 
 impl<'a> Lowering<'a> {
     fn new(graph: &'a Graph, quant: &[QuantParams], means: Option<&'a Calibration>) -> Self {
-        let slices = slices(graph, quant);
+        let slices = slices(graph);
         let tensors = graph.values.iter().zip(quant).zip(&slices).map(|((value, quant), slice)| Tensor {
             name: value.name.clone(),
             shape: value.shape,
@@ -129,7 +129,7 @@ impl<'a> Lowering<'a> {
                 continue;
             }
             let name = self.graph.producer(branch).map_or(&self.graph[branch].name, |producer| &producer.name);
-            let name = format!("{name}/rescale");
+            let name = format!("{name}{COPY}");
             let quant = self.tensor(node.output.0).quant;
             let ratio = f64::from(self.tensor(branch.0).quant.scale) / f64::from(quant.scale);
             let rule = requantize(ratio).ok_or(CompileError::Ratio { node: node.name.clone() })?;

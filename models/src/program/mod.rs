@@ -26,6 +26,9 @@ pub type TensorId = usize;
 /// Entries of a softmax's tables together.
 pub const SOFTMAX_ENTRIES: usize = WHOLE + FRACTION;
 
+/// What the name of a copy into a concatenation ends in, behind the name of what it copies.
+pub const COPY: &str = "/rescale";
+
 /// Steps over tensors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Program {

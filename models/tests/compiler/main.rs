@@ -6,4 +6,5 @@ mod fusion;
 mod graphs;
 mod layers;
 mod memory;
+mod ranges;
 mod slices;
