@@ -8,6 +8,8 @@
 //! Exit codes: 0 where all went well, 1 where a self-test fails, 2 for bad input, with one line on stderr for each.
 
 mod backend;
+#[cfg(feature = "tract")]
+mod calibration;
 #[cfg(feature = "camera")]
 mod camera;
 mod cli;

@@ -26,6 +26,12 @@ pub(crate) fn notice(message: impl Display) {
     let _ = writeln!(io::stderr(), "tinception: {message}");
 }
 
+/// Writes a warning to stderr, as one line: the work was done, but somebody should look at it.
+#[cfg(feature = "tract")]
+pub(crate) fn warning(message: impl Display) {
+    let _ = writeln!(io::stderr(), "tinception: warning: {message}");
+}
+
 /// An error about a file: its name, what is wrong and what to do.
 pub(crate) fn file_error(path: &Path, message: impl Display) -> anyhow::Error {
     anyhow!("{}: {message}", path.display())

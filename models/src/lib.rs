@@ -16,6 +16,7 @@ pub mod calibrate;
 pub mod compare;
 pub mod compile;
 pub mod emit;
+pub mod equalise;
 #[cfg(feature = "tract")]
 pub mod float;
 pub mod fuse;

@@ -13,7 +13,8 @@ use crate::preprocess::PreprocessArgs;
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 The float network runs on the calibration pictures, some hundred that look like those to come, to find the range of\n\
-every layer. The same files and options always give the same bytes. Give the float model: an already quantised one is\n\
+every layer. One in five of them is held out of a first calibration, to judge it; the file that is written is calibrated\n\
+on all. What looks wrong, with the pictures or with the result, is a warning. The same files and options always give the same bytes. Give the float model: an already quantised one is\n\
 refused.\n\n\
 Example:\n  tinception quantize googlenet.onnx --calibration photos/ --labels synset_words.txt \\\n    \
 --preset caffe-imagenet -o googlenet.tin")]
@@ -110,23 +111,24 @@ mod compile {
     use tinception_core::model::Model;
     use tinception_core::shape::Shape;
     use tinception_models::aligned::Aligned;
-    use tinception_models::calibrate::{Calibration, Calibrator, Method as Range};
-    use tinception_models::compare::{Comparison, LayerComparison};
+    use tinception_models::calibrate::Method as Range;
+    use tinception_models::compare::{Comparison, LayerComparison, ScoresComparison};
     use tinception_models::compile::{Compiled, Labels as ClassNames, Options, Report, StepReport, compile};
+    use tinception_models::equalise;
     use tinception_models::fuse::Fusions;
     use tinception_models::graph::Graph;
     use tinception_models::onnx::Metadata;
 
     use super::*;
+    use crate::calibration::{CalibrationSet, Verdict, calibrate, lost_layer};
     use crate::engine;
-    use crate::files;
     use crate::labels::Labels;
-    use crate::output::{Align, check_writable, file_error, grouped, json, progress, sha256, table, write_file};
+    use crate::output::{
+        Align, check_writable, file_error, grouped, json, progress, sha256, table, warning, write_file,
+    };
     use crate::preprocess::Preprocessor;
 
-    /// So many calibration pictures show which layers lose most.
-    const COMPARED: usize = 16;
-    /// So many of them are listed.
+    /// So many of the layers that lose most are listed.
     const WORST: usize = 5;
 
     /// What is printed.
@@ -141,6 +143,10 @@ mod compile {
         lower_bound_bytes: usize,
         macs: u64,
         calibration_images: usize,
+        verdict: Verdict,
+        /// Layers whose channels were equalised.
+        equalised: Vec<String>,
+        warnings: Vec<String>,
         steps: Vec<StepSummary>,
     }
 
@@ -167,16 +173,15 @@ mod compile {
             None => Some(Labels::new(metadata.labels.iter().map(String::as_str))).filter(|labels| !labels.is_empty()),
         };
         let labels_file = args.labels.as_ref().unwrap_or(&args.model);
-        let pictures = files::pictures(&args.calibration)?;
+        let mut set = CalibrationSet::find(&args.calibration)?;
         let graph = engine::graph(&args.model)?;
         if let Some(labels) = &labels {
             check_classes(labels, labels_file, &graph)?;
         }
         let preprocessor = Preprocessor::new(settings, graph.shape(graph.input), &args.model)?;
-        let calibration = calibrate(args, &graph, &preprocessor, &pictures)?;
         let names =
             labels.map(|labels| ClassNames { file: labels_file.display().to_string(), lines: labels.lines().to_vec() });
-        let options = Options {
+        let mut options = Options {
             method: match args.method {
                 Method::MinMax => Range::MinMax,
                 Method::Percentile => Range::Percentile,
@@ -189,14 +194,30 @@ mod compile {
             labels: names,
             provenance: provenance(args, &metadata)?,
         };
+        let calibrated = calibrate(&args.model, &graph, &preprocessor, &mut set, &options, args.json)?;
+        let factors = calibrated.factors.iter().map(|factors| (equalise::PROVENANCE.to_owned(), factors.to_string()));
+        options.provenance.extend(factors);
         let in_file = || args.model.display().to_string();
-        let Compiled { bytes, report } = compile(&graph, &calibration, &options).with_context(in_file)?;
-        let compared = compare(args, &graph, &bytes, &preprocessor, &files::spread(&pictures, COMPARED))?;
+        let Compiled { bytes, report } = compile(&calibrated.graph, &calibrated.all, &options).with_context(in_file)?;
+        let judged = match &calibrated.others {
+            Some(others) => compile(&calibrated.graph, others, &options).with_context(in_file)?.bytes,
+            None => bytes.clone(),
+        };
+        let (compared, scores) = compare(args, &graph, &judged, &preprocessor, &calibrated.judges)?;
         if args.winograd && !args.json {
             announce(out, &report)?;
         }
         write_file(&args.output, &bytes)?;
-        let summary = summarise(args, &report, &compared, pictures.len());
+        let verdict = Verdict::new(&scores, calibrated.others.is_some());
+        let mut warnings = set.warnings(graph.shape(graph.output).channels as usize);
+        warnings.extend(lost_layer(&compared).into_iter().chain(verdict.warning()));
+        warnings.iter().for_each(warning);
+        let summary = Summary {
+            calibration_images: set.read(),
+            equalised: calibrated.factors.into_iter().map(|factors| factors.node).collect(),
+            warnings,
+            ..summarise(args, &report, &compared, verdict)
+        };
         if args.json {
             json(out, &summary)?;
         } else {
@@ -242,19 +263,6 @@ mod compile {
         ))
     }
 
-    fn calibrate(args: &Args, graph: &Graph, preprocessor: &Preprocessor, pictures: &[PathBuf]) -> Result<Calibration> {
-        let in_file = || args.model.display().to_string();
-        let mut calibrator = Calibrator::new(graph).with_context(in_file)?;
-        let bar = progress(pictures.len(), "calibrating", args.json);
-        for picture in pictures {
-            let pixels = preprocessor.read(picture)?;
-            calibrator.add(&preprocessor.settings.to_float(&pixels)).with_context(in_file)?;
-            bar.inc(1);
-        }
-        bar.finish_and_clear();
-        calibrator.finish().with_context(in_file)
-    }
-
     /// Where the network comes from. Of the source only the file's name is kept: where it lies is nobody's business.
     fn provenance(args: &Args, metadata: &Metadata) -> Result<Vec<(String, String)>> {
         let hash = sha256(&args.model)?;
@@ -274,7 +282,7 @@ mod compile {
         bytes: &[u8],
         preprocessor: &Preprocessor,
         pictures: &[PathBuf],
-    ) -> Result<Vec<LayerComparison>> {
+    ) -> Result<(Vec<LayerComparison>, ScoresComparison)> {
         let in_file = || args.model.display().to_string();
         let bytes = Aligned::new(bytes);
         let model = Model::new(&bytes).with_context(in_file)?;
@@ -285,12 +293,15 @@ mod compile {
             bar.inc(1);
         }
         bar.finish_and_clear();
-        comparison.finish().with_context(in_file)
+        let scores = comparison.scores();
+        Ok((comparison.finish().with_context(in_file)?, scores))
     }
 
-    fn summarise(args: &Args, report: &Report, compared: &[LayerComparison], pictures: usize) -> Summary {
+    fn summarise(args: &Args, report: &Report, compared: &[LayerComparison], verdict: Verdict) -> Summary {
         let sizes = |shape: Shape| [shape.height, shape.width, shape.channels];
-        let step = |(index, step): (usize, &StepReport)| StepSummary {
+        // By their names: the file that was judged may have other copies than the one that is written.
+        let measured = |name: &str| compared.iter().find(|layer| layer.name == name);
+        let step = |step: &StepReport| StepSummary {
             name: step.name.clone(),
             operator: step.operator,
             input: sizes(step.input),
@@ -300,7 +311,7 @@ mod compile {
             winograd_bytes: step.winograd_bytes,
             scale: step.scale,
             zero_point: step.zero_point,
-            sqnr_db: compared.iter().find(|layer| layer.step == index).map(|layer| layer.sqnr_db),
+            sqnr_db: measured(&step.name).map(|layer| layer.sqnr_db),
         };
         Summary {
             file: args.output.display().to_string(),
@@ -311,8 +322,11 @@ mod compile {
             winograd_bytes: report.winograd(),
             lower_bound_bytes: report.lower_bound,
             macs: report.macs(),
-            calibration_images: pictures,
-            steps: report.steps.iter().enumerate().map(step).collect(),
+            calibration_images: 0,
+            verdict,
+            equalised: Vec::new(),
+            warnings: Vec::new(),
+            steps: report.steps.iter().map(step).collect(),
         }
     }
 
@@ -358,7 +372,11 @@ mod compile {
             bytes(summary.weight_bytes)
         )?;
         writeln!(out, "worst layers  {}", worst.collect::<Vec<_>>().join(", "))?;
+        if !summary.equalised.is_empty() {
+            writeln!(out, "equalised     channels of {}", summary.equalised.join(", "))?;
+        }
         writeln!(out, "calibrated    on {} pictures", summary.calibration_images)?;
+        writeln!(out, "judged        {}", summary.verdict.line(summary.calibration_images))?;
         writeln!(out, "wrote         {}", args.output.display())?;
         Ok(())
     }

@@ -2,6 +2,7 @@
 #![cfg(feature = "tract")]
 
 mod bad_input;
+mod calibration;
 mod commands;
 mod common;
 mod exit_codes;

@@ -8,6 +8,7 @@ pub use error::CompileError;
 pub use labels::Labels;
 pub use report::{Report, StepReport};
 use tinception_core::model::Model;
+use tinception_core::quant::QuantParams;
 
 use crate::aligned::Aligned;
 use crate::calibrate::{Calibration, Method};
@@ -82,9 +83,7 @@ pub fn compile(graph: &Graph, calibration: &Calibration, options: &Options) -> R
     if let Some(labels) = &options.labels {
         labels.check(classes)?;
     }
-    let input_range = options.preprocessing.as_ref().map(|preprocessing| input_range(preprocessing, graph));
-    let quant = activations(graph, calibration, options.method, input_range)
-        .map_err(|value| CompileError::NotCalibrated { value: graph[value].name.clone() })?;
+    let quant = scales(graph, calibration, options)?;
     let mut program = lower(graph, &quant, options.bias_correction.then_some(calibration))?;
     fuse(&mut program, options.fusions);
     if options.winograd {
@@ -108,6 +107,17 @@ pub fn compile(graph: &Graph, calibration: &Calibration, options: &Options) -> R
     let bytes = writer.finish();
     let report = Report::new(&program, &plan, &writer, bytes.len());
     Ok(Compiled { bytes, report })
+}
+
+/// Scale and zero point of every value.
+pub(crate) fn scales(
+    graph: &Graph,
+    calibration: &Calibration,
+    options: &Options,
+) -> Result<Vec<QuantParams>, CompileError> {
+    let input_range = options.preprocessing.as_ref().map(|preprocessing| input_range(preprocessing, graph));
+    activations(graph, calibration, options.method, input_range)
+        .map_err(|value| CompileError::NotCalibrated { value: graph[value].name.clone() })
 }
 
 /// The values that black and white become, over all channels.

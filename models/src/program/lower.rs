@@ -41,7 +41,7 @@ pub fn lower(graph: &Graph, quant: &[QuantParams], means: Option<&Calibration>) 
 }
 
 /// The value that ranks the classes.
-fn scores(graph: &Graph) -> Result<ValueId, CompileError> {
+pub(crate) fn scores(graph: &Graph) -> Result<ValueId, CompileError> {
     let unsupported = |node: &Node, problem| {
         Err(CompileError::Unsupported { node: node.name.clone(), operator: node.op.name(), problem })
     };

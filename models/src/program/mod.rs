@@ -10,6 +10,8 @@ mod lower;
 mod slices;
 
 pub use lower::lower;
+#[cfg(feature = "tract")]
+pub(crate) use lower::scores;
 pub use slices::{Slice, slices};
 use tinception_core::format::step::Link;
 use tinception_core::format::tensor::{DataType, Stored};

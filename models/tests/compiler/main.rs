@@ -1,6 +1,7 @@
 //! The compiler from the calibrated graph to the file, on small graphs.
 #![cfg(feature = "tract")]
 
+mod equalise;
 mod file;
 mod fusion;
 mod graphs;
