@@ -23,12 +23,19 @@ pub enum FormatError {
     Checksum,
     /// A section is missing, twice there, out of bounds, or of a wrong size.
     Section,
-    /// A text is not UTF-8, or there are not as many labels as classes.
+    /// A text is not UTF-8, has control characters or a line that is too long, or there are not as many labels as classes.
     Text,
     /// The sizes of the arena in the header are not those of the tensors and steps.
     Arena,
     /// A tensor's shape, stride, offset or type is impossible.
     Tensor {
+        /// Index of the tensor.
+        tensor: u16,
+    },
+    /// The preprocessing is none that this reader knows, or a scale or mean in it is not finite, or a scale not positive.
+    Preprocess,
+    /// A result that neither the input nor a step writes.
+    Unwritten {
         /// Index of the tensor.
         tensor: u16,
     },
@@ -74,6 +81,13 @@ pub enum StepProblem {
     Link,
     /// This build leaves out what it computes: see the feature `every-operator`.
     LeftOut,
+    /// It reads bytes that neither the input nor a step before it writes.
+    Unwritten,
+    /// Its name is too long, is not UTF-8 or has control characters.
+    Name,
+    /// Up to it, weights and tables are shared by so many steps that verifying them takes longer than it does for any file of
+    /// this size without.
+    Effort,
 }
 
 /// Why a session cannot be made or cannot go on.
@@ -95,7 +109,7 @@ pub enum RunError {
         /// Elements of 16 bits it needs.
         needed: usize,
     },
-    /// The observer asked to stop.
+    /// The observer asked to stop, or the flag of [`Session::stop_at`](crate::session::Session::stop_at) is set.
     Stopped,
     /// A step could not run. A verified model never gives this.
     Step {
@@ -159,9 +173,13 @@ impl fmt::Display for FormatError {
             Self::Version { major, minor } => write!(f, "format version {major}.{minor} is newer than this reader"),
             Self::Checksum => f.write_str("the checksum is wrong: the file is damaged"),
             Self::Section => f.write_str("a section is missing or out of bounds"),
-            Self::Text => f.write_str("a text is not UTF-8, or the labels are not as many as the classes"),
+            Self::Text => f.write_str(
+                "a text is not UTF-8, has control characters or too long a line, or the labels are not as many as the classes",
+            ),
             Self::Arena => f.write_str("the stated arena is not the one the tensors need"),
             Self::Tensor { tensor } => write!(f, "tensor {tensor} is impossible"),
+            Self::Preprocess => f.write_str("the preprocessing is unknown, or its scales and means are not finite and positive"),
+            Self::Unwritten { tensor } => write!(f, "tensor {tensor} is a result, and no step writes all of it"),
             Self::Operator { step, operator } => {
                 write!(f, "step {step} has operator {operator}, which this build does not know")
             }
@@ -183,6 +201,9 @@ impl fmt::Display for StepProblem {
             Self::Window => "a window or table does not cover what is asked of it",
             Self::Scratch => "it needs more scratch than stated",
             Self::LeftOut => "this build leaves out what it computes",
+            Self::Unwritten => "it reads what neither the input nor a step before it writes",
+            Self::Name => "its name is too long, not UTF-8 or has control characters",
+            Self::Effort => "its weights or tables are shared by too many steps for a file of this size",
             Self::Link => "it can't run together with the step it is linked to",
         })
     }
@@ -198,7 +219,7 @@ impl fmt::Display for RunError {
             Self::WorkspaceTooSmall { needed } => {
                 write!(f, "the workspace is too small: the session needs {needed} elements")
             }
-            Self::Stopped => f.write_str("stopped by the observer"),
+            Self::Stopped => f.write_str("the run was stopped"),
             Self::Step { step } => write!(f, "step {step} could not run"),
         }
     }

@@ -7,6 +7,7 @@
 
 use core::fmt::Debug;
 use core::ops::Range;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Runs pieces of work on several threads: what a session asks of a thread pool.
 pub trait Executor: Sync + Debug {
@@ -22,6 +23,9 @@ pub trait Executor: Sync + Debug {
     /// again.
     fn join(&self, first: &mut (dyn FnMut() + Send), second: &mut (dyn FnMut() + Send));
 }
+
+/// Work between two looks at whether to stop, in nanoseconds on one thread of a fast processor.
+const PART: u64 = 2_000_000;
 
 /// Ranges for each thread.
 const RANGES_PER_THREAD: usize = 2;
@@ -43,6 +47,8 @@ pub(crate) struct Cut {
     pub unit: usize,
     /// How many ranges, at most as many as there are units.
     pub ranges: usize,
+    /// How many pixels are computed between two looks at whether to stop; a multiple of the unit.
+    pub part: usize,
 }
 
 impl Cut {
@@ -53,8 +59,8 @@ impl Cut {
         let first = (units * ranges).checked_div(self.ranges).unwrap_or_default() * self.unit;
         let middle = (self.pixels.start + first).min(self.pixels.end);
         (
-            Self { pixels: self.pixels.start..middle, unit: self.unit, ranges },
-            Self { pixels: middle..self.pixels.end, unit: self.unit, ranges: self.ranges - ranges },
+            Self { pixels: self.pixels.start..middle, ranges, ..*self },
+            Self { pixels: middle..self.pixels.end, ranges: self.ranges - ranges, ..*self },
         )
     }
 }
@@ -142,6 +148,8 @@ pub(crate) struct Threads<'a> {
     sizes: MemorySizes,
     /// The memory of all ranges but the first.
     memory: &'a mut [i16],
+    /// Set when a run is to end.
+    stop: Option<&'a AtomicBool>,
 }
 
 impl<'a> Threads<'a> {
@@ -150,10 +158,21 @@ impl<'a> Threads<'a> {
         if cfg!(feature = "threads") { self.executor } else { None }
     }
 
-    /// Threads with the memory that [`others`](Self::others) asks for.
+    /// Takes threads, with the memory that [`others`](Self::others) asks for.
     #[cfg(feature = "threads")]
-    pub(crate) fn new(executor: &'a dyn Executor, sizes: MemorySizes, memory: &'a mut [i16]) -> Self {
-        Self { executor: Some(executor), sizes, memory }
+    pub(crate) fn set_executor(&mut self, executor: &'a dyn Executor, sizes: MemorySizes, memory: &'a mut [i16]) {
+        *self = Self { executor: Some(executor), sizes, memory, stop: self.stop };
+    }
+
+    /// Takes a flag that is set when a run is to end.
+    #[cfg(feature = "threads")]
+    pub(crate) fn stop_at(&mut self, stop: &'a AtomicBool) {
+        self.stop = Some(stop);
+    }
+
+    /// The flag that is set when a run is to end, if there is one.
+    pub(crate) fn stop(&self) -> Option<&'a AtomicBool> {
+        if cfg!(feature = "threads") { self.stop } else { None }
     }
 
     /// Elements of memory for the ranges of `threads` threads, but for the first one's.
@@ -168,12 +187,20 @@ impl<'a> Threads<'a> {
     }
 
     /// How to cut `pixels` pixels for these threads. Asks `unit_and_work` where ranges may begin and what all of them
-    /// cost, in nanoseconds on a fast processor, if there are threads to share the work.
+    /// cost, in nanoseconds on a fast processor, if there are threads to share the work or somebody may stop it.
     pub(crate) fn cut(&self, pixels: usize, unit_and_work: impl FnOnce() -> (usize, u64)) -> Cut {
-        let (mut unit, mut ranges) = (1, 1);
-        if let Some(executor) = self.executor() {
-            let (multiple, work) = unit_and_work();
-            unit = multiple.max(1);
+        let (mut unit, mut ranges, mut part) = (1, 1, pixels);
+        let (executor, stop) = (self.executor(), self.stop());
+        if executor.is_none() && stop.is_none() {
+            return Cut { pixels: 0..pixels, unit, ranges, part };
+        }
+        let (multiple, work) = unit_and_work();
+        unit = multiple.max(1);
+        if stop.is_some() {
+            let parts = usize::try_from(work / PART).unwrap_or(usize::MAX).saturating_add(1);
+            part = pixels.div_ceil(parts).checked_next_multiple_of(unit).unwrap_or(pixels);
+        }
+        if let Some(executor) = executor {
             let worthwhile = work.checked_div(executor.least_work()).unwrap_or(u64::MAX);
             let worthwhile = usize::try_from(worthwhile).unwrap_or(usize::MAX);
             let (threads, most) = (executor.threads().max(1), most_ranges(executor.threads()));
@@ -181,11 +208,11 @@ impl<'a> Threads<'a> {
             // As many for each thread, if there is one for each.
             ranges = if ranges > threads { ranges - ranges % threads } else { ranges.max(1) };
         }
-        Cut { pixels: 0..pixels, unit, ranges }
+        Cut { pixels: 0..pixels, unit, ranges, part }
     }
 
     /// Calls `work` for each range of `cut` with its pixels, its part of `output` and memory; the first range's is
-    /// `memory`. `None` where one of the calls returns it.
+    /// `memory`. `None` where one of the calls returns it, or the run is to end.
     pub(crate) fn run<O: Split>(
         &mut self,
         cut: Cut,
@@ -193,17 +220,58 @@ impl<'a> Threads<'a> {
         memory: Memory<'_>,
         work: impl Fn(Range<usize>, O, Memory<'_>) -> Option<()> + Sync,
     ) -> Option<()> {
+        let stop = self.stop();
         match self.executor() {
             Some(executor) if cut.ranges > 1 => {
-                run_halves((executor, &self.sizes, &work), &cut, output, memory, &mut *self.memory)
+                run_halves((executor, &self.sizes, stop, &work), &cut, output, memory, &mut *self.memory)
             }
-            _ => work(cut.pixels, output, memory),
+            _ => in_parts(stop, &cut, output, memory, work),
         }
+    }
+
+    /// As [`run`](Self::run), on this thread, in order.
+    pub(crate) fn run_here<O: Split>(
+        &self,
+        cut: &Cut,
+        output: O,
+        memory: Memory<'_>,
+        work: impl FnMut(Range<usize>, O, Memory<'_>) -> Option<()>,
+    ) -> Option<()> {
+        in_parts(self.stop(), cut, output, memory, work)
     }
 }
 
-/// What all ranges share: who runs them, the sizes of their memory, and what is done.
-type Shared<'a, W> = (&'a dyn Executor, &'a MemorySizes, &'a W);
+/// Whether a run is to end.
+pub(crate) fn is_set(stop: Option<&AtomicBool>) -> bool {
+    stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
+}
+
+/// Calls `work` for the pixels of `cut`: for all of them, or for a part at a time where a flag may be set in between.
+fn in_parts<O: Split>(
+    stop: Option<&AtomicBool>,
+    cut: &Cut,
+    output: O,
+    mut memory: Memory<'_>,
+    mut work: impl FnMut(Range<usize>, O, Memory<'_>) -> Option<()>,
+) -> Option<()> {
+    let (mut rest, mut output) = (cut.pixels.clone(), output);
+    let part = cut.part.max(1);
+    if stop.is_some() {
+        while rest.len() > part {
+            if is_set(stop) {
+                return None;
+            }
+            let (first, others) = output.split(part)?;
+            let Memory { scratch, workspace, rows } = &mut memory;
+            work(rest.start..rest.start + part, first, Memory { scratch, workspace, rows })?;
+            (rest.start, output) = (rest.start + part, others);
+        }
+    }
+    if is_set(stop) { None } else { work(rest, output, memory) }
+}
+
+/// What all ranges share: who runs them, the sizes of their memory, what ends them, and what is done.
+type Shared<'a, W> = (&'a dyn Executor, &'a MemorySizes, Option<&'a AtomicBool>, &'a W);
 
 fn run_halves<O: Split, W: Fn(Range<usize>, O, Memory<'_>) -> Option<()> + Sync>(
     shared: Shared<'_, W>,
@@ -212,9 +280,9 @@ fn run_halves<O: Split, W: Fn(Range<usize>, O, Memory<'_>) -> Option<()> + Sync>
     memory: Memory<'_>,
     others: &mut [i16],
 ) -> Option<()> {
-    let (executor, sizes, work) = shared;
+    let (executor, sizes, stop, work) = shared;
     if cut.ranges <= 1 {
-        return work(cut.pixels.clone(), output, memory);
+        return in_parts(stop, cut, output, memory, work);
     }
     let (first, second) = cut.halves();
     let (output, second_output) = output.split(first.pixels.len())?;

@@ -11,6 +11,8 @@ compile_error!("models are read in place, and they are little-endian");
 
 /// Whether this build has every operator, or those of the Inceptions for microcontrollers alone.
 const EVERY_OPERATOR: bool = cfg!(feature = "every-operator");
+/// Whether this build verifies what only a stranger's file could have wrong, or what a run could be harmed by alone.
+const EVERY_CHECK: bool = cfg!(feature = "every-check");
 /// Whether this build takes every kind of picture, or RGB565 alone.
 const EVERY_FORMAT: bool = cfg!(feature = "every-format");
 

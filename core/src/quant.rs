@@ -23,6 +23,13 @@ impl QuantParams {
     }
 }
 
+/// Whether a number can be a scale: positive, finite and not subnormal, of which some processors make 0.
+#[must_use]
+pub const fn is_scale(number: f32) -> bool {
+    // From the least normal number up to infinity, by their bits: no float is computed with on a device.
+    matches!(number.to_bits(), 0x0080_0000..0x7F80_0000)
+}
+
 /// Largest multiplier of a [`Requantize`], exclusive: 2^31.
 pub const MULTIPLIER_LIMIT: i64 = 1 << 31;
 
@@ -125,6 +132,17 @@ mod tests {
             (127, 127, false),
         ] {
             assert_eq!(QuantParams { scale: 1.0, zero_point }.is_saturated(q), saturated, "{q} {zero_point}");
+        }
+    }
+
+    #[test]
+    fn scales_are_positive_normal_numbers() {
+        for scale in [f32::MIN_POSITIVE, 1e-30, 0.5, 1.0, f32::MAX] {
+            assert!(is_scale(scale) && !is_scale(-scale), "{scale}");
+        }
+        let subnormal = f32::MIN_POSITIVE / 2.0;
+        for none in [0.0, -0.0, subnormal, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, -f32::NAN, f32::from_bits(1)] {
+            assert!(!is_scale(none), "{none}");
         }
     }
 

@@ -90,5 +90,9 @@ fn pooled_patches_that_need_padding_can_be_left_out() {
 #[test]
 fn names_are_text() {
     assert_eq!(read(&File { name: "Schritt für Schritt".as_bytes(), ..FILE }), None);
-    assert_eq!(read(&File { name: b"step \xC3", ..FILE }), Some(StepProblem::Data));
+    assert_eq!(read(&File { name: b"step \xC3", ..FILE }), Some(StepProblem::Name));
+    let checked = cfg!(feature = "every-check").then_some(StepProblem::Name);
+    assert_eq!(read(&File { name: b"\x1B]0;step\x07", ..FILE }), checked);
+    assert_eq!(read(&File { name: &[b'n'; 255], ..FILE }), None);
+    assert_eq!(read(&File { name: &[b'n'; 256], ..FILE }), checked);
 }

@@ -1,12 +1,13 @@
 //! The backend that core runs on, and sessions on it.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use tinception_core::arch::{self, AnyBackend, Backend};
 use tinception_core::executor::Executor;
 use tinception_core::model::Model;
 use tinception_core::session::{Prepared, Session};
-use tinception_models::aligned::Aligned;
+use tinception_models::aligned::{Aligned, try_zeros};
 
+use crate::output::grouped;
 use crate::threads::Pool;
 
 /// Names a backend that is to be used instead of this machine's best.
@@ -30,7 +31,8 @@ fn find(name: &str) -> Result<AnyBackend> {
 
 /// A model's weights as the backend likes them, for all sessions. The memory stays until the program ends.
 pub(crate) fn prepare(model: &Model<'static>, backend: AnyBackend) -> Result<Prepared<'static, 'static>> {
-    Ok(Prepared::new(model, backend, vec![0; Prepared::size(model, backend)].leak())?)
+    let memory = zeros(Prepared::size(model, backend))?;
+    Ok(Prepared::new(model, backend, memory)?)
 }
 
 /// A session on these weights, and on the threads of `pool` if there is one. Its memory stays until the program ends: a
@@ -40,12 +42,22 @@ pub(crate) fn session(
     prepared: &Prepared<'static, 'static>,
     pool: Option<&'static Pool>,
 ) -> Result<Session<'static, 'static>> {
-    let workspace = vec![0; prepared.workspace_size()].leak();
-    let mut session = prepared.session(Aligned::zeroed(model.arena_size()).leak(), workspace)?;
+    let arena = Aligned::try_zeroed(model.arena_size()).with_context(|| no_memory(model.arena_size()))?;
+    let mut session = prepared.session(arena.leak(), zeros(prepared.workspace_size())?)?;
     if let Some(pool) = pool {
-        session.set_executor(pool, vec![0; session.threads_size(pool.threads())].leak())?;
+        let memory = zeros(session.threads_size(pool.threads()))?;
+        session.set_executor(pool, memory)?;
     }
     Ok(session)
+}
+
+/// So many zeros, for the rest of the program's life.
+fn zeros(length: usize) -> Result<&'static mut [i16]> {
+    Ok(try_zeros(length).with_context(|| no_memory(length.saturating_mul(2)))?.leak())
+}
+
+fn no_memory(bytes: usize) -> String {
+    format!("there are no {} bytes of memory for the network", grouped(bytes as u64))
 }
 
 #[cfg(test)]

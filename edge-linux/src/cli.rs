@@ -12,6 +12,7 @@ use crate::commands::{
 };
 #[cfg(feature = "camera")]
 use crate::commands::{camera, camera_config, cameras};
+use crate::terminal::{is_obeyed, plain};
 
 /// Classifies pictures with convolutional networks: int8 (.tin) with the same bits on every processor, float (.onnx)
 /// for comparison, and compiles the one into the other.
@@ -27,7 +28,8 @@ use crate::commands::{camera, camera_config, cameras};
         tinception quantize googlenet.onnx --calibration photos/ --labels synset_words.txt \\\n      \
         --preset caffe-imagenet -o googlenet.tin\n  \
         tinception classify photo.jpg --model googlenet.tin\n\n\
-        Exit codes: 0 success, 1 a self-test that fails, 2 bad input (one line on stderr for each)."
+        Exit codes: 0 success, 1 a self-test that fails or no memory or descriptor left, 2 bad input (one line on stderr \
+        for each)."
 )]
 pub(crate) struct Cli {
     /// What to do.
@@ -49,11 +51,23 @@ impl Cli {
                 Ok(cli) => Ok(cli),
                 // The command line alone is right.
                 Err(error) if Self::try_parse().is_ok() => Err(expanded.blame(&error)),
-                Err(error) => error.exit(),
+                Err(error) => end(&error),
             };
         }
-        Ok(Self::parse())
+        Ok(Self::try_parse().unwrap_or_else(|error| end(&error)))
     }
+}
+
+/// Ends the program with what clap says: help, or what is wrong with the command line. Arguments can be names that a
+/// stranger chose, as `*.jpg` gives them.
+fn end(error: &clap::Error) -> ! {
+    let text = error.to_string();
+    if text.lines().any(|line| line.contains(is_obeyed)) {
+        let lines: Vec<_> = text.lines().map(plain).collect();
+        eprintln!("{}", lines.join("\n"));
+        std::process::exit(error.exit_code());
+    }
+    error.exit()
 }
 
 /// The commands.

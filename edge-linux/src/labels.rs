@@ -4,12 +4,21 @@
 //! between commas are names.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use tinception_core::format::LABEL_LIMIT;
+use tinception_models::compile;
+use tinception_models::kind::{Kind, Wanted};
+use tinception_models::names::has_control;
+use unicode_normalization::UnicodeNormalization;
 
+use crate::engine::Network;
+use crate::files;
 use crate::output::file_error;
+
+/// Largest label file that is read.
+const LARGEST_FILE: u64 = 16 << 20;
 
 /// The labels of all classes, in the classes' order.
 #[derive(Clone, Debug, Default)]
@@ -23,9 +32,29 @@ impl Labels {
         Self { lines: lines.map(str::to_owned).collect() }
     }
 
+    /// Those of a network: from a file, or as the network names its classes.
+    pub(crate) fn of(network: &dyn Network, file: Option<&Path>) -> Result<Self> {
+        match file {
+            Some(path) => Ok(Self::read(path)?.fitting(network)),
+            None => Ok(Self::new(network.labels().into_iter())),
+        }
+    }
+
+    /// The two labels of a network of one score, where one was given.
+    pub(crate) fn fitting(self, network: &dyn Network) -> Self {
+        match network.has_one_score() {
+            true => Self { lines: compile::Labels::of_one_score(self.lines) },
+            false => self,
+        }
+    }
+
     /// Reads a label file: UTF-8, one class a line.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+        let bytes = files::read(path, LARGEST_FILE)?;
+        let kind = Kind::of(&bytes).filter(|kind| *kind != Kind::Empty);
+        if let Some(what) = kind.and_then(|kind| kind.instead_of(Wanted::Labels)) {
+            return Err(file_error(path, format_args!("not class names: {what}")));
+        }
         let Ok(text) = String::from_utf8(bytes) else {
             return Err(file_error(path, "not a text file; labels are UTF-8, one class a line"));
         };
@@ -33,6 +62,16 @@ impl Labels {
         let lines: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
         if let Some(empty) = lines.iter().position(String::is_empty) {
             return Err(file_error(path, format_args!("line {} is empty; every class needs a label", empty + 1)));
+        }
+        let unfit = lines.iter().position(|line| has_control(line) || line.len() > LABEL_LIMIT);
+        if let Some(unfit) = unfit {
+            let number = unfit + 1;
+            return Err(file_error(
+                path,
+                format_args!(
+                    "line {number} has a control character or more than {LABEL_LIMIT} bytes; write short names without"
+                ),
+            ));
         }
         if lines.is_empty() {
             return Err(file_error(path, "holds no labels; write one class a line"));
@@ -68,19 +107,20 @@ impl Labels {
     }
 }
 
-/// Finds classes by name.
-pub(crate) struct LabelIndex<'a> {
-    lines: Names<'a>,
-    ids: Names<'a>,
-    names: Names<'a>,
+/// Finds classes by name. Letters with marks are composed (Unicode's NFC) on both sides: macOS and archives made on it
+/// have them decomposed in file names, and the same name would be another one.
+pub(crate) struct LabelIndex {
+    lines: Names,
+    ids: Names,
+    names: Names,
 }
 
 /// Names and their classes; `None` for a name that several classes have.
-type Names<'a> = HashMap<&'a str, Option<usize>>;
+type Names = HashMap<String, Option<usize>>;
 
-impl<'a> LabelIndex<'a> {
+impl LabelIndex {
     /// An index of all the ways to name these classes.
-    pub(crate) fn new(labels: &'a Labels) -> Self {
+    pub(crate) fn new(labels: &Labels) -> Self {
         let mut index = Self { lines: Names::new(), ids: Names::new(), names: Names::new() };
         for (class, line) in labels.lines.iter().enumerate() {
             add(&mut index.lines, line, class);
@@ -96,8 +136,9 @@ impl<'a> LabelIndex<'a> {
     /// The class that a folder's name means: a whole label, an id or one of a label's names. Underscores count as
     /// spaces where the name as it stands means nothing.
     pub(crate) fn find(&self, folder: &str) -> Result<usize> {
-        let spaced = folder.replace('_', " ");
-        for name in [folder, spaced.as_str()] {
+        let composed: String = folder.nfc().collect();
+        let spaced = composed.replace('_', " ");
+        for name in [composed.as_str(), spaced.as_str()] {
             for names in [&self.lines, &self.ids, &self.names] {
                 match names.get(name) {
                     Some(Some(class)) => return Ok(*class),
@@ -113,15 +154,15 @@ impl<'a> LabelIndex<'a> {
 
     /// The class of an id.
     pub(crate) fn find_id(&self, id: &str) -> Option<usize> {
-        self.ids.get(id).copied().flatten()
+        self.ids.get(&id.nfc().collect::<String>()).copied().flatten()
     }
 }
 
-fn add<'a>(names: &mut Names<'a>, name: &'a str, class: usize) {
+fn add(names: &mut Names, name: &str, class: usize) {
     if name.is_empty() {
         return;
     }
-    let entry = names.entry(name).or_insert(Some(class));
+    let entry = names.entry(name.nfc().collect()).or_insert(Some(class));
     if *entry != Some(class) {
         *entry = None;
     }
@@ -129,6 +170,8 @@ fn add<'a>(names: &mut Names<'a>, name: &'a str, class: usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn labels() -> Labels {
@@ -154,6 +197,22 @@ mod tests {
         assert!(index.find("crane").unwrap_err().to_string().contains("several classes"));
         assert!(index.find("trout").unwrap_err().to_string().contains("'trout' is no label"));
         assert_eq!(index.find_id("n03"), Some(2));
+    }
+
+    #[test]
+    fn composed_and_decomposed_names_are_the_same_and_case_is_not() {
+        for (label, folder) in [
+            ("K\u{e4}se", "Ka\u{308}se"),
+            ("Ka\u{308}se", "K\u{e4}se"),
+            ("n1 K\u{e4}se, Caf\u{e9} au lait", "Cafe\u{301}_au_lait"),
+            ("Vi\u{1ec7}t", "Vie\u{323}\u{302}t"),
+            ("\u{d55c}", "\u{1112}\u{1161}\u{11ab}"),
+            ("\u{212b}ngstr\u{f6}m", "A\u{30a}ngstro\u{308}m"),
+        ] {
+            let labels = Labels::new(["dog", label].into_iter());
+            assert_eq!(LabelIndex::new(&labels).find(folder).unwrap(), 1, "{label} {folder}");
+            assert!(LabelIndex::new(&labels).find(&folder.to_lowercase()).is_err() || folder.to_lowercase() == folder);
+        }
     }
 
     #[test]

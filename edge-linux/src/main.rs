@@ -5,16 +5,21 @@
 //! picture file -> picture -> preprocess -> engine (core | tract) -> scores -> commands
 //! ```
 //!
-//! Exit codes: 0 where all went well, 1 where a self-test fails, 2 for bad input, with one line on stderr for each.
+//! Exit codes: 0 where all went well, 1 where a self-test fails or the system has no descriptor or memory left, 2 for bad
+//! input, with one line on stderr for each.
 
 mod backend;
+#[cfg(feature = "tract")]
+mod calibration;
 #[cfg(feature = "camera")]
 mod camera;
 mod cli;
 mod commands;
+mod destination;
 mod engine;
 mod files;
 mod labels;
+mod limits;
 mod memory;
 #[cfg(feature = "mqtt")]
 mod mqtt;
@@ -29,6 +34,7 @@ mod resize;
 mod serve;
 #[cfg(feature = "camera")]
 mod systemd;
+mod terminal;
 mod threads;
 mod tin;
 
@@ -36,7 +42,7 @@ use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = terminal::Plain(BufWriter::new(io::stdout().lock()));
     let result = cli::Cli::read().and_then(|cli| {
         let code = commands::run(&cli.command, &mut out)?;
         out.flush()?;
@@ -48,9 +54,17 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output::report_error(&error);
-            output::BAD_INPUT.into()
+            if is_shortage(&error) { ExitCode::FAILURE } else { output::BAD_INPUT.into() }
         }
     }
+}
+
+/// Whether the system had no memory or no descriptor left, which is no fault of the input: the same may succeed later.
+fn is_shortage(error: &anyhow::Error) -> bool {
+    /// ENOMEM, ENFILE and EMFILE, as Linux numbers them on all processors.
+    const SHORTAGES: [i32; 3] = [12, 23, 24];
+    let code = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
+    code.is_some_and(|code| SHORTAGES.contains(&code))
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -73,8 +73,9 @@ fn write(buffers: &mut Vec<Buffer>, name: &str, tensor: &Tensor, steps: (usize, 
     if tensor.extent() == 0 {
         return;
     }
-    let wide = buffers.iter_mut().rev().find(|buffer| buffer.overlaps(tensor));
-    match wide.filter(|buffer| !tensor.is_contiguous() && buffer.open_stride == Some(tensor.pixel_stride)) {
+    let is_slice = !tensor.is_contiguous();
+    let wide = if is_slice { buffers.iter_mut().rev().find(|buffer| buffer.overlaps(tensor)) } else { None };
+    match wide.filter(|buffer| buffer.open_stride == Some(tensor.pixel_stride)) {
         Some(buffer) => {
             buffer.start = buffer.start.min(tensor.offset.into());
             buffer.end = buffer.end.max(tensor.end());

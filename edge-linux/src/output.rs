@@ -1,12 +1,16 @@
-//! What leaves the program: errors, files, tables, JSON, progress.
+//! What leaves the program: errors, tables, JSON, progress.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
+#[cfg(feature = "tract")]
+use anyhow::Context as _;
+use anyhow::{Result, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+
+use crate::terminal::{plain, plain_json};
 
 /// Exit code for bad input.
 pub(crate) const BAD_INPUT: u8 = 2;
@@ -17,13 +21,18 @@ pub(crate) const MISMATCH: u8 = 1;
 pub(crate) fn report_error(error: &anyhow::Error) {
     let message = format!("{error:#}");
     let line = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
-    let _ = writeln!(io::stderr(), "tinception: error: {line}");
+    let _ = writeln!(io::stderr(), "tinception: error: {}", plain(&line));
 }
 
 /// Writes something that is no error to stderr, as one line.
-#[cfg(feature = "camera")]
 pub(crate) fn notice(message: impl Display) {
-    let _ = writeln!(io::stderr(), "tinception: {message}");
+    let _ = writeln!(io::stderr(), "tinception: {}", plain(&message.to_string()));
+}
+
+/// Writes a warning to stderr, as one line: the work was done, but somebody should look at it.
+#[cfg(feature = "tract")]
+pub(crate) fn warning(message: impl Display) {
+    let _ = writeln!(io::stderr(), "tinception: warning: {}", plain(&message.to_string()));
 }
 
 /// An error about a file: its name, what is wrong and what to do.
@@ -33,8 +42,16 @@ pub(crate) fn file_error(path: &Path, message: impl Display) -> anyhow::Error {
 
 /// Writes `value` as one JSON document.
 pub(crate) fn json(out: &mut dyn Write, value: &impl Serialize) -> Result<()> {
-    serde_json::to_writer_pretty(&mut *out, value)?;
-    writeln!(out)?;
+    let document = serde_json::to_string_pretty(value)?;
+    writeln!(out, "{}", plain_json(&document))?;
+    Ok(())
+}
+
+/// Writes `value` as a line of JSON.
+#[cfg(feature = "camera")]
+pub(crate) fn json_line(out: &mut dyn Write, value: &impl Serialize) -> Result<()> {
+    let document = serde_json::to_string(value)?;
+    writeln!(out, "{}", plain_json(&document))?;
     Ok(())
 }
 
@@ -52,42 +69,6 @@ pub(crate) fn progress(length: usize, what: &'static str, quiet: bool) -> Progre
     let bar = ProgressBar::new(length as u64).with_message(what);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
-}
-
-/// Checks that a file can be written at `path`, before long work whose result goes there.
-pub(crate) fn check_writable(path: &Path) -> Result<()> {
-    temporary_beside(path).map(drop)
-}
-
-/// Writes a file whole or not at all: to a temporary file beside it, which then takes its name.
-pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = temporary_beside(path)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).with_context(|| cannot_write(path))?;
-    file.persist(path).map_err(|failed| failed.error).with_context(|| cannot_write(path))?;
-    Ok(())
-}
-
-fn cannot_write(path: &Path) -> String {
-    format!("{}: cannot be written", path.display())
-}
-
-fn temporary_beside(path: &Path) -> Result<tempfile::NamedTempFile> {
-    if path.is_dir() {
-        bail!("{}: is a folder; give a file name", path.display());
-    }
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    if !folder.is_dir() {
-        bail!("{}: its folder does not exist; make it first", path.display());
-    }
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".tinception-");
-    // Temporary files are private by default; this one becomes an ordinary file, subject to the umask.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder).with_context(|| cannot_write(path))
 }
 
 /// SHA-256 of a file, in hexadecimal digits.
@@ -115,13 +96,16 @@ pub(crate) fn table<const COLUMNS: usize>(
     rows: &[[String; COLUMNS]],
 ) -> Result<()> {
     let mut widths = columns.map(|(title, _)| title.chars().count());
-    for row in rows {
+    // What is escaped is longer.
+    let rows: Vec<[String; COLUMNS]> =
+        rows.iter().map(|row| row.each_ref().map(|cell| plain(cell).into_owned())).collect();
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let titles = columns.map(|(title, _)| title.to_owned());
-    for row in std::iter::once(&titles).chain(rows) {
+    for row in std::iter::once(&titles).chain(&rows) {
         let mut line = String::from(" ");
         for ((cell, width), (_, align)) in row.iter().zip(widths).zip(columns) {
             line += &match align {
@@ -165,17 +149,5 @@ mod tests {
         let rows = [["a".into(), "10".into()], ["long".into(), "7".into()]];
         table(&mut out, [("name", Align::Left), ("n", Align::Right)], &rows).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "  name   n\n  a     10\n  long   7\n");
-    }
-
-    #[test]
-    fn a_file_is_replaced_whole_and_nothing_else_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        write_file(&path, b"old").unwrap();
-        write_file(&path, b"new").unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"new");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        assert!(write_file(&folder.path().join("none/file"), b"x").is_err());
-        assert!(check_writable(folder.path()).is_err());
     }
 }

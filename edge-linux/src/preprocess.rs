@@ -4,14 +4,21 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 use clap::{Args, ValueEnum};
+#[cfg(feature = "camera")]
 use tinception_core::error::ImageError;
-use tinception_core::image::{ColourOrder, Picture, Resize, Size};
+#[cfg(feature = "camera")]
+use tinception_core::image::Picture;
+use tinception_core::image::{ColourOrder, Resize, Size};
 use tinception_core::shape::Shape;
 use tinception_models::preprocess::{self, Preprocessing};
 
+#[cfg(feature = "tract")]
+use crate::files;
 use crate::output::file_error;
-use crate::picture::RgbPicture;
+use crate::picture::{self, Budget};
+#[cfg(feature = "camera")]
 use crate::resize::Resizer;
+use crate::resize::RowResizer;
 
 /// How pictures become the input of an .onnx network. A preset, single fields, or a preset with some fields changed.
 #[derive(Args, Clone, Debug, Default)]
@@ -121,6 +128,7 @@ impl PreprocessArgs {
 /// What an .onnx file itself says about its preprocessing.
 #[cfg(feature = "tract")]
 fn stated(model: &Path) -> Result<Option<Preprocessing>> {
+    files::check(model)?;
     Ok(tinception_models::onnx::Metadata::read(model)?.preprocessing)
 }
 
@@ -155,17 +163,27 @@ impl Preprocessor {
                 ),
             ));
         }
+        let least = input.width.min(input.height);
+        if let Resize::ShorterSide(side) = settings.resize
+            && u32::from(side) < least
+        {
+            let Shape { width, height, .. } = input;
+            // As 256 is to 224, which presets have.
+            let usual = (least * 8).div_ceil(7);
+            return Err(file_error(
+                model,
+                format_args!(
+                    "the network takes {width} x {height} pixels, and pictures are resized to {side} on their shorter \
+                     side, out of which these can't be cut; add --resize shorter:{usual} (its centre), --resize \
+                     shorter:{least} or --resize stretch (the whole picture, distorted)"
+                ),
+            ));
+        }
         Ok(Self { settings, size: Size::new(input.width, input.height) })
     }
 
-    /// The pixels that the network sees: NHWC, RGB or luma, `size.height * size.width` of them.
-    pub(crate) fn pixels(&self, picture: &RgbPicture) -> Result<Vec<u8>, ImageError> {
-        let mut pixels = Vec::new();
-        self.resize(&picture.view()?, &mut Resizer::default(), &mut pixels)?;
-        Ok(pixels)
-    }
-
-    /// Writes the pixels that the network sees of `picture` to `pixels`.
+    /// Writes the pixels that the network sees of a frame to `pixels`: NHWC, RGB or luma.
+    #[cfg(feature = "camera")]
     pub(crate) fn resize(
         &self,
         picture: &Picture<'_>,
@@ -175,15 +193,22 @@ impl Preprocessor {
         resizer.resize(picture, self.settings.resize, self.size, self.settings.order.channels(), pixels)
     }
 
-    /// Reads a picture file and brings it to the network's size.
+    /// Reads a picture file and brings it to the network's size, row by row: NHWC, RGB or luma.
     pub(crate) fn read(&self, path: &Path) -> Result<Vec<u8>> {
-        self.pixels(&RgbPicture::read(path)?).map_err(|error| {
-            let Size { width, height } = self.size;
-            file_error(
-                path,
-                format_args!("cannot become a picture of {width} x {height}: {error}; choose another --resize"),
-            )
-        })
+        let mut rows = self.rows();
+        picture::read(path, &Budget::FILE, &mut rows)?;
+        Ok(rows.finish())
+    }
+
+    /// The same for the bytes of a picture file; errors name it as `path`.
+    pub(crate) fn parse(&self, bytes: &[u8], path: &Path, budget: &Budget) -> Result<Vec<u8>> {
+        let mut rows = self.rows();
+        picture::parse(bytes, path, budget, &mut rows)?;
+        Ok(rows.finish())
+    }
+
+    const fn rows(&self) -> RowResizer {
+        RowResizer::new(self.settings.resize, self.size, self.settings.order.channels())
     }
 }
 
@@ -212,6 +237,21 @@ mod tests {
         assert_eq!(PreprocessArgs::default().over(Some(base)).unwrap(), base);
         let args = PreprocessArgs { order: Some(Order::Rgb), ..PreprocessArgs::default() };
         assert_eq!(args.over(Some(base)).unwrap(), Preprocessing { order: ColourOrder::Rgb, ..base });
+    }
+
+    #[test]
+    fn a_preset_that_cannot_give_the_size_is_refused_with_those_that_can() {
+        let settings = Preprocessing::preset("torchvision-imagenet").unwrap();
+        let network = Path::new("inception.onnx");
+        let error = Preprocessor::new(settings, Shape::new(299, 299, 3), network).unwrap_err().to_string();
+        // torchvision's own resize for Inception v3 is 342.
+        for word in ["inception.onnx", "299 x 299", "256", "shorter:342", "shorter:299", "stretch"] {
+            assert!(error.contains(word), "{word} is missing in: {error}");
+        }
+        for (resize, size) in [(settings.resize, 224), (settings.resize, 256), (Resize::ShorterSide(342), 299)] {
+            let settings = Preprocessing { resize, ..settings };
+            assert!(Preprocessor::new(settings, Shape::new(size, size, 3), network).is_ok(), "{resize:?} {size}");
+        }
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::io::Write;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::engine::Scores;
+use crate::engine::{Classes, Scores};
 use crate::labels::Labels;
+use crate::terminal::plain;
 
 /// A class and its scores.
 #[derive(Clone, Debug, Serialize)]
@@ -20,8 +21,11 @@ pub(crate) struct Class {
     pub(crate) id: Option<String>,
     /// 0 to 1.
     pub(crate) probability: f64,
-    /// What went into the softmax.
+    /// What went into the softmax; null where the network gives probabilities only.
     pub(crate) logit: Option<f64>,
+    /// Whether its probability is independent of the other classes'; left out where it is not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) independent: bool,
 }
 
 #[cfg(feature = "camera")]
@@ -38,7 +42,8 @@ pub(crate) fn best(scores: &Scores, labels: &Labels, count: u16) -> Vec<Class> {
         label: labels.get(class),
         id: labels.id(class).map(str::to_owned),
         probability: scores.probabilities.get(class).copied().unwrap_or_default(),
-        logit: scores.logits.as_ref().and_then(|logits| logits.get(class)).copied(),
+        logit: scores.logit(class),
+        independent: scores.classes == Classes::Independent,
     };
     scores.top(count.into()).into_iter().map(describe).collect()
 }
@@ -46,7 +51,7 @@ pub(crate) fn best(scores: &Scores, labels: &Labels, count: u16) -> Vec<Class> {
 /// Writes a line for each class.
 pub(crate) fn print(out: &mut dyn Write, classes: &[Class]) -> Result<()> {
     for class in classes {
-        writeln!(out, "  {:7.3} %  {}", class.probability * 100.0, class.label)?;
+        writeln!(out, "  {:7.3} %  {}", class.probability * 100.0, plain(&class.label))?;
     }
     Ok(())
 }

@@ -8,11 +8,18 @@
 //! written so that the compiler finds vectors in them: four values of a pixel, of which the last belongs to the next one
 //! and is dropped, and blocks of a row.
 
+// Without cameras only rows that come one by one are resized.
+#![cfg_attr(not(feature = "camera"), allow(dead_code))]
+
+mod rows;
+
 use pulp::{Arch, Simd, WithSimd};
 use tinception_core::error::ImageError;
 use tinception_core::image::{
     COEFFICIENT_BITS, Channels, Geometry, Picture, PixelFormat, Position, Resize, Size, resample,
 };
+
+pub(crate) use self::rows::RowResizer;
 
 /// One half of a byte's unit, in a sum of coefficients times bytes.
 const HALF: u32 = 1 << (COEFFICIENT_BITS - 1);
@@ -20,7 +27,7 @@ const HALF: u32 = 1 << (COEFFICIENT_BITS - 1);
 /// Values of a row that are filtered vertically at a time.
 const BLOCK: usize = 32;
 
-/// Resizes one picture after the other. Coefficients and buffers stay, for a picture of the same size.
+/// Resizes one frame after the other. Coefficients and buffers stay, for a picture of the same size.
 #[derive(Debug, Default)]
 pub(crate) struct Resizer {
     /// The widest that the processor has, if nothing else is said.

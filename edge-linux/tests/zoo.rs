@@ -55,7 +55,8 @@ fn what_cannot_be_fetched() {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc");
         }
     });
-    let words = ["bvlc_googlenet.caffemodel", url.as_str(), "405fc5acd08a3bb12de8ee5e23a96bec22f08204"];
+    let words =
+        ["bvlc_googlenet.caffemodel", url.as_str(), "6f7101e3a2183738a7125a0c5021ba82a1feb4228c5ca0924d991b6daf6f6fad"];
     refused(&["fetch", "googlenet-caffe", "--from", &url], folder.path(), &words);
     assert_eq!(std::fs::read_dir(folder.path()).expect("read").count(), 0, "nothing is left behind");
     let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");

@@ -1,5 +1,6 @@
 //! Memory at the alignment that a model file needs.
 
+use std::collections::TryReserveError;
 use std::ops::{Deref, DerefMut, Range};
 
 use tinception_core::format::ALIGNMENT;
@@ -25,7 +26,19 @@ impl Aligned {
     /// `length` zeros.
     #[must_use]
     pub fn zeroed(length: usize) -> Self {
-        let buffer = vec![0; length + ALIGNMENT - 1];
+        Self::within(vec![0; length + ALIGNMENT - 1], length)
+    }
+
+    /// `length` zeros, or an error where there is no memory for them: for lengths that a file decides.
+    ///
+    /// # Errors
+    /// The allocator refuses.
+    pub fn try_zeroed(length: usize) -> Result<Self, TryReserveError> {
+        Ok(Self::within(try_zeros(length.saturating_add(ALIGNMENT - 1))?, length))
+    }
+
+    /// The first `length` bytes of a buffer that are aligned.
+    fn within(buffer: Vec<u8>, length: usize) -> Self {
         let start = (buffer.as_ptr() as usize).wrapping_neg() % ALIGNMENT;
         Self { buffer, place: start..start + length }
     }
@@ -35,6 +48,17 @@ impl Aligned {
     pub fn leak(self) -> &'static mut [u8] {
         &mut self.buffer.leak()[self.place]
     }
+}
+
+/// `length` zeros, or an error where there is no memory for them.
+///
+/// # Errors
+/// The allocator refuses.
+pub fn try_zeros<T: Clone + Default>(length: usize) -> Result<Vec<T>, TryReserveError> {
+    let mut zeros = Vec::new();
+    zeros.try_reserve_exact(length)?;
+    zeros.resize(length, T::default());
+    Ok(zeros)
 }
 
 impl Deref for Aligned {
@@ -63,6 +87,16 @@ mod tests {
             assert_eq!(*aligned, *bytes);
             assert_eq!(aligned.as_ptr() as usize % 16, 0);
             assert_eq!(*aligned.leak(), *bytes);
+            let zeros = Aligned::try_zeroed(usize::from(length)).expect("there is memory");
+            assert_eq!(*zeros, *vec![0; usize::from(length)]);
+            assert_eq!(zeros.as_ptr() as usize % 16, 0);
         }
+    }
+
+    #[test]
+    fn memory_that_is_not_there_is_an_error() {
+        assert!(Aligned::try_zeroed(usize::MAX).is_err());
+        assert!(Aligned::try_zeroed(isize::MAX as usize).is_err());
+        assert!(try_zeros::<i16>(usize::MAX / 2).is_err());
     }
 }

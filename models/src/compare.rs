@@ -1,8 +1,8 @@
 //! Float against int8, layer by layer.
 //!
 //! Both engines get the same pixels. The int8 network runs end to end, so a layer's error is what has accumulated up to
-//! it. A step is compared with the graph's value that the node of its name makes; copies that the compiler put in have
-//! no such node and are passed over.
+//! it. A step is compared with the graph's value that the node of its name makes, and the copy of a branch into a
+//! concatenation with that branch. Parts of a step that the compiler split have no value of their own and are passed over.
 
 use std::ops::ControlFlow;
 
@@ -11,11 +11,15 @@ use tinception_core::format::tensor::DataType;
 use tinception_core::image::quantize_pixels;
 use tinception_core::model::Model;
 use tinception_core::session::{Session, Values, Whole};
+use tinception_core::shape::Shape;
 
 use crate::aligned::Aligned;
+use crate::equalise::as_compiled;
 use crate::float::{FloatEngine, FloatError};
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, Node, ValueId};
+use crate::names::step_name;
 use crate::preprocess::Preprocessing;
+use crate::program::{COPY, scores};
 
 /// How far a layer's int8 output is from the float one.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +36,26 @@ pub struct LayerComparison {
     /// Share of the int8 values that lie at the end of their range and so may be cut off, 0 to 1. An end that stands for
     /// zero, as that of a ReLU, doesn't count.
     pub saturated: f64,
+}
+
+/// How far the scores are from the float network's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScoresComparison {
+    /// Pictures.
+    pub pictures: usize,
+    /// Those with the same best class. Of a single score, those on the same side of zero.
+    pub agreeing: usize,
+    /// Signal to quantisation noise ratio in dB of what ranks the classes, before any softmax; see
+    /// [`LayerComparison::sqnr_db`].
+    pub sqnr_db: f64,
+}
+
+impl ScoresComparison {
+    /// Share of the pictures with the same best class, 0 to 1.
+    #[must_use]
+    pub fn agreement(&self) -> f64 {
+        self.agreeing as f64 / self.pictures.max(1) as f64
+    }
 }
 
 /// Why a comparison failed.
@@ -72,8 +96,17 @@ pub struct Comparison<'m> {
     engine: FloatEngine,
     preprocessing: Preprocessing,
     layers: Vec<Layer>,
+    scores: Scores,
     arena: Aligned,
     pictures: usize,
+}
+
+/// What is summed up of the scores.
+#[derive(Debug, Default)]
+struct Scores {
+    agreeing: usize,
+    signal: f64,
+    noise: f64,
 }
 
 /// What is summed up of a step.
@@ -89,12 +122,14 @@ struct Layer {
 }
 
 impl<'m> Comparison<'m> {
-    /// Prepares a graph and the file compiled from it.
+    /// Prepares a graph and the file compiled from it. Where the file says that channels were
+    /// [equalised](crate::equalise), the graph's are, too.
     ///
     /// # Errors
     /// [`CompareError`] where they don't belong together.
     pub fn new(graph: &Graph, model: &Model<'m>) -> Result<Self, CompareError> {
         let record = model.preprocess().ok_or(CompareError::NoPreprocessing)?;
+        let graph = &as_compiled(graph, model.provenance());
         let file = model.input().map_or(0, |input| input.shape.elements());
         let float = graph.shape(graph.input).elements();
         if file != float {
@@ -102,10 +137,8 @@ impl<'m> Comparison<'m> {
         }
         let (mut layers, mut ids): (Vec<Layer>, Vec<ValueId>) = (Vec::new(), Vec::new());
         for (index, step) in model.steps().enumerate() {
-            let shape = step.output.shape;
-            let same = |node: &&crate::graph::Node| node.name == step.name() && graph.shape(node.output) == shape;
-            if let Some(node) = graph.nodes.iter().find(same) {
-                ids.push(node.output);
+            if let Some(value) = made_value(graph, step.name(), step.output.shape) {
+                ids.push(value);
                 let (name, operator) = (step.name().to_owned(), step.operator_name());
                 layers.push(Layer { step: index, name, operator, signal: 0.0, noise: 0.0, saturated: 0, elements: 0 });
             }
@@ -113,10 +146,11 @@ impl<'m> Comparison<'m> {
         if layers.is_empty() {
             return Err(CompareError::Strangers);
         }
+        ids.push(scores(graph).map_err(|_| CompareError::Strangers)?);
         let engine = FloatEngine::new(graph, &ids)?;
         let preprocessing = Preprocessing::from_record(record);
         let arena = Aligned::zeroed(model.arena_size());
-        Ok(Self { model: *model, engine, preprocessing, layers, arena, pictures: 0 })
+        Ok(Self { model: *model, engine, preprocessing, layers, scores: Scores::default(), arena, pictures: 0 })
     }
 
     /// Runs one picture: resampled pixels of the network's size, RGB or luma.
@@ -124,7 +158,8 @@ impl<'m> Comparison<'m> {
     /// # Errors
     /// [`CompareError`] for pixels of another size.
     pub fn add(&mut self, pixels: &[u8]) -> Result<(), CompareError> {
-        let float = self.engine.run(&self.preprocessing.to_float(pixels))?;
+        let mut float = self.engine.run(&self.preprocessing.to_float(pixels))?;
+        let float_scores = float.pop().unwrap_or_default();
         let mut input = pixels.to_vec();
         let table = self.model.pixel_table().ok_or(CompareError::NoPreprocessing)?;
         let input = quantize_pixels(&mut input, self.preprocessing.order, table)?;
@@ -137,8 +172,18 @@ impl<'m> Comparison<'m> {
             }
             ControlFlow::Continue(())
         }))?;
+        if let Some(logits) = session.logits() {
+            self.scores.add(&float_scores, &logits);
+        }
         self.pictures += 1;
         Ok(())
+    }
+
+    /// What the pictures so far showed of the scores.
+    #[must_use]
+    pub fn scores(&self) -> ScoresComparison {
+        let Scores { agreeing, signal, noise } = self.scores;
+        ScoresComparison { pictures: self.pictures, agreeing, sqnr_db: decibels(signal, noise) }
     }
 
     /// What the pictures showed, in the order of the steps.
@@ -178,8 +223,43 @@ pub fn compare(
     comparison.finish()
 }
 
+/// The graph's value that a step of this name and output shape makes or copies.
+fn made_value(graph: &Graph, name: &str, shape: Shape) -> Option<ValueId> {
+    let of_node = |end: &str| {
+        let same =
+            |node: &&Node| step_name(&format!("{}{end}", node.name)) == name && graph.shape(node.output) == shape;
+        graph.nodes.iter().find(same).map(|node| node.output)
+    };
+    of_node("").or_else(|| of_node(COPY)).or_else(|| {
+        let copied = step_name(&format!("{}{COPY}", graph[graph.input].name));
+        (copied == name && graph.shape(graph.input) == shape).then_some(graph.input)
+    })
+}
+
 fn decibels(signal: f64, noise: f64) -> f64 {
     if noise == 0.0 { f64::INFINITY } else { 10.0 * (signal / noise).log10() }
+}
+
+impl Scores {
+    fn add(&mut self, float: &[f32], logits: &Values<'_>) {
+        let scale = f64::from(logits.tensor().quant.scale);
+        let int8: Vec<f64> = logits.iter().map(|q| scale * f64::from(q)).collect();
+        let float: Vec<f64> = float.iter().copied().map(f64::from).collect();
+        for (x, y) in float.iter().zip(&int8) {
+            self.signal += x * x;
+            self.noise += (x - y) * (x - y);
+        }
+        self.agreeing += usize::from(answer(&float) == answer(&int8));
+    }
+}
+
+/// The class with the largest score, the first of equal ones; of a single score, whether it is above zero.
+fn answer(scores: &[f64]) -> usize {
+    if let [score] = scores {
+        return usize::from(*score > 0.0);
+    }
+    let best = scores.iter().enumerate().rev().max_by(|(_, a), (_, b)| a.total_cmp(b));
+    best.map_or(0, |(class, _)| class)
 }
 
 impl Layer {

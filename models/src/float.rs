@@ -9,10 +9,14 @@ use tinception_core::shape::Shape;
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::{TractErrorContext, bail};
+use tract_onnx::tract_core::ops::cnn::{MaxPool, SumPool};
 
+use crate::budget::{Budget, Exceeded, Resource};
+use crate::ending::Ending;
 use crate::graph::{Affine, Graph, ValueId};
 use crate::onnx::{
-    ImportError, check_float, check_tensors, decode, graph_output, picture_input, read, to_onnx_with_outputs,
+    ImportError, OnnxFile, check_constants, check_float, check_tensors, graph_output, own_ending, picture_input,
+    to_onnx_with_outputs,
 };
 
 /// A network ready to run in float. It can be shared between threads.
@@ -23,6 +27,7 @@ pub struct FloatEngine {
     input_type: DatumType,
     nhwc: bool,
     outputs: Vec<Output>,
+    own_ending: Option<Ending>,
 }
 
 /// Where a result comes from.
@@ -80,13 +85,14 @@ impl FloatEngine {
             ids.push(graph.output);
         }
         let model = to_onnx_with_outputs(graph, &ids);
-        let runnable = compile(&model, &graph.name)?;
+        let runnable = compile(&model, &graph.name, None)?;
         Ok(Self {
             runnable,
             input_shape: graph.shape(graph.input),
             input_type: DatumType::F32,
             nhwc: false,
             outputs: wanted,
+            own_ending: None,
         })
     }
 
@@ -97,26 +103,39 @@ impl FloatEngine {
     /// [`FloatError::Import`] for a file that is quantised or doesn't take one picture of a fixed size and give one
     /// output, [`FloatError::Tract`] where tract refuses it.
     pub fn from_onnx(path: impl AsRef<Path>) -> Result<Self, FloatError> {
-        let (file, bytes) = read(path.as_ref())?;
-        let model = decode(&bytes, &file)?;
-        let graph = model
-            .graph
-            .as_ref()
-            .ok_or_else(|| ImportError::NotOnnx { file: file.clone(), reason: "it has no graph".into() })?;
-        check_float(graph, &file)?;
-        let picture = picture_input(graph, &file)?;
-        graph_output(graph, &file)?;
-        check_tensors(graph, &file)?;
+        let opened = OnnxFile::open(path.as_ref())?;
+        let (file, graph) = (&opened.name, opened.graph()?);
+        check_float(graph, file)?;
+        let picture = picture_input(graph, file)?;
+        let output = graph_output(graph, file)?;
+        check_tensors(graph, file, &opened.budget)?;
+        check_constants(&opened)?;
         let (input_shape, nhwc) = (picture.shape, picture.is_nhwc());
-        let runnable = compile(&model, &file)?;
-        let input_type = runnable.model().input_fact(0).map_err(|error| tract_error(&file, &error))?.datum_type;
-        Ok(Self { runnable, input_shape, input_type, nhwc, outputs: vec![Output::Plain(0)] })
+        let runnable = compile(&opened.model, file, Some(&opened.budget))?;
+        let input_type = runnable.model().input_fact(0).map_err(|error| tract_error(file, &error))?.datum_type;
+        let given = runnable.model().output_fact(0).map_err(|error| tract_error(file, &error))?;
+        let own_ending = own_ending(graph, output).filter(|_| given.datum_type.is_float());
+        Ok(Self { runnable, input_shape, input_type, nhwc, outputs: vec![Output::Plain(0)], own_ending })
     }
 
     /// Height, width and channels of the picture.
     #[must_use]
     pub fn input_shape(&self) -> Shape {
         self.input_shape
+    }
+
+    /// What the output of an ONNX file has gone through last; `None` where the file gives whole numbers instead of scores, as
+    /// behind an ArgMax, and for a graph.
+    #[must_use]
+    pub const fn own_ending(&self) -> Option<Ending> {
+        self.own_ending
+    }
+
+    /// How many numbers the first output has, where that is known.
+    #[must_use]
+    pub fn output_len(&self) -> Option<usize> {
+        let shape = self.runnable.model().output_fact(0).ok()?.shape.as_concrete()?;
+        Some(shape.iter().product())
     }
 
     /// Runs one picture, given in NHWC before anything the network itself does to it, and returns the requested
@@ -166,8 +185,9 @@ fn tract_error(name: &str, error: &TractError) -> FloatError {
     FloatError::Tract { name: name.to_owned(), reason: format!("{error:#}") }
 }
 
-/// tract's optimised plan, its picture input fixed to a batch of one.
-fn compile(model: &ModelProto, name: &str) -> Result<Arc<TypedRunnableModel>, FloatError> {
+/// tract's optimised plan, its picture input fixed to a batch of one. A stranger's network comes with its budget.
+fn compile(model: &ModelProto, name: &str, budget: Option<&Budget>) -> Result<Arc<TypedRunnableModel>, FloatError> {
+    let mut exceeded = None;
     let plan = || -> TractResult<Arc<TypedRunnableModel>> {
         let parsed =
             tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true).parse(model, None)?;
@@ -178,9 +198,49 @@ fn compile(model: &ModelProto, name: &str) -> Result<Arc<TypedRunnableModel>, Fl
         let mut fact = model.input_fact(0)?.clone();
         fact.shape.set_dim(0, 1.to_dim());
         model.set_input_fact(0, fact)?;
-        model.into_optimized()?.into_runnable()
+        let typed = model.into_typed()?;
+        if let Some(budget) = budget {
+            exceeded = charge(&typed, budget)?;
+            if let Some(exceeded) = &exceeded {
+                bail!("{exceeded}");
+            }
+        }
+        typed.into_optimized()?.into_runnable()
     };
-    guarded(plan).map_err(|error| tract_error(name, &error))
+    let planned = guarded(plan);
+    match exceeded {
+        Some(exceeded) => Err(ImportError::Budget { place: name.to_owned(), what: String::new(), exceeded }.into()),
+        None => planned.map_err(|error| tract_error(name, &error)),
+    }
+}
+
+/// Draws a run of the network from the budget of its file: its largest tensor, since tract drops what nothing reads any
+/// more, and the work. `Some` where there isn't as much.
+fn charge(model: &TypedModel, budget: &Budget) -> TractResult<Option<Exceeded>> {
+    let volume = |fact: &TypedFact| match fact.shape.as_concrete() {
+        Some(sizes) if fact.konst.is_none() => {
+            sizes.iter().fold(1_u64, |volume, &size| volume.saturating_mul(size as u64))
+        }
+        _ => 0,
+    };
+    let (mut largest, mut work) = (0_u64, 0_u64);
+    for node in model.nodes() {
+        let output = node.outputs.iter().map(|output| volume(&output.fact)).max().unwrap_or(0);
+        largest = largest.max(output);
+        let window = match (node.op_as::<MaxPool>(), node.op_as::<SumPool>()) {
+            (Some(pool), _) => &pool.pool_spec.kernel_shape[..],
+            (_, Some(pool)) => &pool.pool_spec.kernel_shape[..],
+            _ => &[],
+        };
+        work = work.saturating_add(window.iter().fold(output, |work, &size| work.saturating_mul(size as u64)));
+        for (cost, amount) in node.op.cost(&model.node_input_facts(node.id)?)? {
+            if cost.is_compute() {
+                work = work.saturating_add(amount.to_i64().map_or(0, i64::unsigned_abs));
+            }
+        }
+    }
+    let taken = budget.take(Resource::Activations, largest).and_then(|()| budget.take(Resource::Work, work));
+    Ok(taken.err())
 }
 
 /// tract panics on some files that are wrong in ways nobody thought of; here that is an error like the others.

@@ -8,6 +8,8 @@ use std::ops::Index;
 
 use tinception_core::shape::{Padding, Shape, Window};
 
+use crate::ending::OwnOutput;
+
 /// A float network for pictures: one input, one output.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Graph {
@@ -23,6 +25,8 @@ pub struct Graph {
     pub output: ValueId,
     /// What the network itself does to the picture before its first layer, to be folded into the preprocessing.
     pub input_affine: Affine,
+    /// What the network itself gave before the passes ended it in probabilities; `None` until then.
+    pub own_output: Option<OwnOutput>,
 }
 
 /// Names one value of a graph.
@@ -129,8 +133,12 @@ pub enum Op {
     Pad(Padding),
     /// The same elements as 1 x 1 x (height * width * channels), in NHWC order.
     Flatten,
-    /// Probabilities over the channels of a 1 x 1 tensor.
+    /// Probabilities over the channels of a 1 x 1 tensor, which sum up to 1.
     Softmax,
+    /// The logarithms of a softmax's probabilities.
+    LogSoftmax,
+    /// `1 / (1 + exp(-x))` of each element.
+    Sigmoid,
     /// The input, unchanged (dropout at inference).
     Identity,
 }
@@ -204,6 +212,8 @@ impl Op {
             Self::Pad(_) => "Pad",
             Self::Flatten => "Flatten",
             Self::Softmax => "Softmax",
+            Self::LogSoftmax => "LogSoftmax",
+            Self::Sigmoid => "Sigmoid",
             Self::Identity => "Identity",
         }
     }

@@ -7,19 +7,27 @@
 //! [`fuse`] links those that run together, [`plan`] gives every tensor its place in memory, [`emit`] writes the file.
 //! [`compare`] shows what int8 cost, layer by layer. ONNX, the float engine and what runs it need the feature `tract`; files
 //! of weights need `weights`, which is part of it; [`zoo`] needs the feature of its name. [`artefacts`] are the trained models
-//! that come with all this.
+//! that come with all this. [`kind`] names files of other kinds in errors.
 
 pub mod aligned;
 pub mod artefacts;
+#[cfg(feature = "weights")]
+pub mod budget;
 pub mod calibrate;
 #[cfg(feature = "tract")]
 pub mod compare;
 pub mod compile;
 pub mod emit;
+pub mod ending;
+pub mod equalise;
+#[cfg(feature = "weights")]
+mod file;
 #[cfg(feature = "tract")]
 pub mod float;
 pub mod fuse;
 pub mod graph;
+pub mod kind;
+pub mod names;
 #[cfg(feature = "weights")]
 pub mod nets;
 #[cfg(feature = "tract")]
@@ -28,6 +36,8 @@ pub mod passes;
 pub mod plan;
 pub mod preprocess;
 pub mod program;
+#[cfg(feature = "weights")]
+mod protobuf;
 pub mod quantize;
 #[cfg(feature = "weights")]
 pub mod weights;

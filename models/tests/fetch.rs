@@ -16,7 +16,7 @@ fn content() -> Vec<u8> {
 }
 
 fn published() -> String {
-    Digest::Sha256("-").of(content().as_slice()).expect("read from memory")
+    Digest::of(content().as_slice()).expect("read from memory")
 }
 
 /// What a path of the server does.
@@ -36,6 +36,10 @@ enum Manner {
     Redirect,
     /// Answers with this status.
     Status(u16),
+    /// Says nothing of a length and goes on for so many times 100,000 bytes.
+    Endless(usize),
+    /// Says this length.
+    Claims(usize),
 }
 
 /// A server on a port of its own, and the start of each range that it was asked for.
@@ -109,13 +113,19 @@ fn answer(mut stream: TcpStream, manner: Manner, log: &Mutex<Vec<usize>>) -> std
             send(status, headers, &whole[start..], whole.len() - start)
         }
         Manner::Redirect => send("302 Found", "Location: /elsewhere\r\n".into(), &[], 0),
+        Manner::Endless(times) => {
+            write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
+            (0..times).try_for_each(|_| stream.write_all(&[7; 100_000]))
+        }
+        Manner::Claims(length) => send("200 OK", String::new(), &whole, length),
         Manner::Status(status) => send(&format!("{status} Something"), String::new(), b"<html>", 6),
     }
 }
 
 fn from(urls: &[&str], folder: &Path) -> Result<Fetched, FetchError> {
     let digits = published();
-    fetch(Download { file: "weights.bin", urls, digest: Digest::Sha256(&digits) }, folder, |_| ())
+    let digest = Digest::sha256(&digits);
+    fetch(Download { file: "weights.bin", urls, digest, most: 200_000 }, folder, |_| ())
 }
 
 fn folder() -> tempfile::TempDir {
@@ -136,7 +146,8 @@ fn assert_is_there(folder: &Path) {
 fn a_file_arrives_whole_and_is_not_fetched_twice() {
     let (server, folder) = (Server::start(Manner::Right), folder());
     let digits = published();
-    let download = Download { file: "weights.bin", urls: &[&server.address], digest: Digest::Sha256(&digits[..8]) };
+    let digest = Digest::sha256(&digits);
+    let download = Download { file: "weights.bin", urls: &[&server.address], digest, most: 200_000 };
     let mut seen: Vec<Progress> = Vec::new();
     let first = fetch(download, folder.path(), |progress| seen.push(progress)).expect("it arrives");
     assert!(!first.was_there);
@@ -249,15 +260,60 @@ fn without_a_network_it_asks_whether_there_is_one() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
-fn a_full_disk_ends_it_at_once() {
+fn more_bytes_than_the_file_has_are_not_taken() {
+    for manner in [Manner::Endless(5000), Manner::Claims(200_001), Manner::Claims(usize::MAX / 2)] {
+        let (server, right, folder) = (Server::start(manner), Server::start(Manner::Right), folder());
+        let error = from(&[&server.address], folder.path()).expect_err("it is longer");
+        assert!(error.to_string().contains("more than the 200000 bytes"), "{manner:?}: {error}");
+        assert_eq!((server.asked().len(), names(folder.path()).len()), (1, 0), "{manner:?}");
+        from(&[&server.address, &right.address], folder.path()).expect("the mirror has it");
+        assert_is_there(folder.path());
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn nothing_that_is_not_its_own_is_written_to() {
+    use std::os::unix::fs::symlink;
+
+    let server = Server::start(Manner::Wrong);
+    for (make, what) in [("soft", "a link"), ("dangling", "a link"), ("hard", "a link"), ("folder", "a folder")] {
+        let folder = folder();
+        let (theirs, partial) = (folder.path().join("theirs"), folder.path().join("weights.bin.partial"));
+        fs::write(&theirs, "precious").expect("written");
+        match make {
+            "soft" => symlink("theirs", &partial),
+            "dangling" => symlink("nothing", &partial),
+            "hard" => fs::hard_link(&theirs, &partial),
+            _ => fs::create_dir(&partial),
+        }
+        .expect("made");
+        let error = from(&[&server.address], folder.path()).expect_err("it is not its own");
+        assert!(matches!(error, FetchError::NotAFile { .. }) && error.to_string().contains(what), "{make}: {error}");
+        assert_eq!(fs::read(&theirs).expect("read"), b"precious", "{make}");
+        assert!(!folder.path().join("nothing").exists());
+    }
+    assert!(server.asked().is_empty());
+}
+
+#[test]
+#[cfg(unix)]
+fn what_has_the_name_and_is_no_file_is_left_alone() {
     let (server, folder) = (Server::start(Manner::Right), folder());
-    std::os::unix::fs::symlink("/dev/full", folder.path().join("weights.bin.partial")).expect("a link");
-    let error = from(&[&server.address, &server.address], folder.path()).expect_err("nothing can be written");
-    let FetchError::File { source, .. } = &error else { panic!("{error}") };
-    assert_eq!(source.kind(), std::io::ErrorKind::StorageFull);
-    assert!(error.to_string().contains("weights.bin.partial") && error.to_string().contains("run the command again"));
-    assert_eq!(server.asked(), [0]);
+    let name = folder.path().join("weights.bin");
+    std::os::unix::fs::symlink("nothing", &name).expect("a link");
+    let error = from(&[&server.address], folder.path()).expect_err("it leads nowhere");
+    assert!(matches!(error, FetchError::NotAFile { .. }), "{error}");
+    fs::remove_file(&name).expect("removed");
+    fs::create_dir(&name).expect("made");
+    let error = from(&[&server.address], folder.path()).expect_err("it is a folder");
+    assert!(matches!(error, FetchError::NotAFile { .. }), "{error}");
+    fs::remove_dir(&name).expect("removed");
+    // A link to the right file will do.
+    fs::write(folder.path().join("elsewhere"), content()).expect("written");
+    std::os::unix::fs::symlink("elsewhere", &name).expect("a link");
+    assert!(from(&[&server.address], folder.path()).expect("it is there").was_there);
+    assert!(server.asked().is_empty());
 }
 
 #[test]

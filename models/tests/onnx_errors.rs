@@ -9,13 +9,15 @@ use tinception_models::passes::simplify;
 
 /// Each file with words that its message must hold, beside the file's own name.
 const ERRORS: &[(&str, &[&str])] = &[
+    ("argmax", &["'pick' (ArgMax)", "scores are lost", "end in the scores"]),
     ("attribute_type", &["'first' (Conv)", "group", "FLOAT", "INT"]),
     ("batch", &["'x'", "batches of 4", "one float picture"]),
     ("bytes_input", &["'x'", "UINT8", "one float picture"]),
     ("dilation", &["'wide' (Conv)", "dilations = [2, 2]", "supported: [1, 1]"]),
     ("dynamic_height", &["'x'", "dynamic dimension 'height'", "export with a fixed size"]),
-    ("external", &["'w'", "another file", "save_as_external_data=False"]),
-    ("filled", &["'fill' (ConstantOfShape)", "[16384, 8192]"]),
+    ("external", &["'w'", "names no file for its data", "export the model again"]),
+    ("filled", &["'fill' (ConstantOfShape)", "[16384, 8192]", "64 MiB", "spelled out in the file"]),
+    ("hard_sigmoid", &["'hard' (HardSigmoid)", "put a Sigmoid in its place"]),
     ("huge_weight", &["'w'", "too large"]),
     ("infinite_weight", &["'first' (Conv)", "number 2", "infinities or NaN"]),
     ("large_kernel", &["'first' (Conv)", "7 x 8 window", "6 x 7"]),
@@ -72,11 +74,21 @@ fn files_that_are_no_models_are_named() {
     assert!(missing.starts_with("no/such/file.onnx: cannot be read"), "{missing}");
 
     let model = std::fs::read(golden("conv_plain.onnx")).expect("the golden data is there");
-    let text = b"<!DOCTYPE html><html>404: not found</html>";
-    for bytes in [&[][..], &model[..model.len() / 2], &[0xff; 64], text] {
+    for bytes in [&model[..model.len() / 2], &[0xff; 64]] {
         let message = import_bytes(bytes, "net.onnx").unwrap_err().to_string();
         assert!(message.starts_with("net.onnx: not an ONNX model, or a truncated one"), "{message}");
         assert!(message.contains("download it again"), "{message}");
+    }
+    for (bytes, words) in [
+        (&b""[..], "empty file; copy or download it again"),
+        (b"<!DOCTYPE html><html>404: not found</html>", "web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "git lfs pull"),
+        (b"\x1c\0\0\0TFL3", "TensorFlow Lite"),
+        (b"\x89PNG\r\n\x1a\n", "PNG picture"),
+    ] {
+        let message = import_bytes(bytes, "net.onnx").unwrap_err().to_string();
+        assert!(message.starts_with("net.onnx: not an ONNX model: this is"), "{message}");
+        assert!(message.contains(words), "{message}");
     }
 }
 

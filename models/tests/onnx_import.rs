@@ -4,10 +4,11 @@
 
 use std::path::PathBuf;
 
+use tinception_models::ending::{Ending, OwnOutput};
 use tinception_models::float::FloatEngine;
 use tinception_models::graph::{Graph, ValueId};
 use tinception_models::onnx::{encode, import, import_bytes, to_onnx};
-use tinception_models::passes::{ensure_softmax, simplify};
+use tinception_models::passes::{end_in_probabilities, optimise, simplify};
 
 /// Each case with the operators that [`simplify`] leaves.
 const CASES: &[(&str, &[&str])] = &[
@@ -42,6 +43,23 @@ const CASES: &[(&str, &[&str])] = &[
     ("conv_typed_data", &["Conv"]),
     ("conv_valid", &["Conv"]),
     ("dead_branch", &["Conv"]),
+    ("end_logsoftmax_12", &["AveragePool", "Gemm", "LogSoftmax"]),
+    ("end_logsoftmax_13", &["AveragePool", "Gemm", "LogSoftmax"]),
+    ("end_logsoftmax_picture", &["AveragePool", "LogSoftmax"]),
+    ("end_one", &["AveragePool", "Gemm"]),
+    ("end_one_clip", &["AveragePool", "Gemm"]),
+    ("end_one_gather", &["AveragePool", "Gemm"]),
+    ("end_one_matmul", &["AveragePool", "Gemm", "Sigmoid"]),
+    ("end_one_pool", &["Conv", "AveragePool"]),
+    ("end_one_reshape", &["AveragePool", "Gemm", "Sigmoid"]),
+    ("end_one_scaled", &["AveragePool", "Gemm", "Sigmoid"]),
+    ("end_one_sigmoid", &["AveragePool", "Gemm", "Sigmoid"]),
+    ("end_one_squeeze", &["AveragePool", "Gemm"]),
+    ("end_scores_heads", &["AveragePool", "Gemm", "Gemm", "Concat"]),
+    ("end_sigmoid", &["AveragePool", "Gemm", "Sigmoid"]),
+    ("end_sigmoid_cast", &["AveragePool", "Gemm", "Sigmoid"]),
+    ("end_sigmoid_heads", &["AveragePool", "Gemm", "Gemm", "Sigmoid", "Sigmoid", "Concat"]),
+    ("end_sigmoid_squeeze", &["AveragePool", "Sigmoid"]),
     ("gemm_column", &["Gemm"]),
     ("gemm_folded_weights", &["Gemm"]),
     ("gemm_no_bias", &["MaxPool", "Gemm", "Gemm"]),
@@ -161,6 +179,48 @@ fn exported_graphs_import_to_the_same_numbers() {
     }
 }
 
+/// What ONNX Runtime computed as probabilities, by the textbook's formulas.
+fn probabilities(own: OwnOutput, values: &[f32]) -> Vec<f32> {
+    let values: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
+    let sigmoid = |value: f64| 1.0 / (1.0 + (-value).exp());
+    let all = match (own.ending, values.as_slice()) {
+        (Ending::Sigmoid, [yes]) => vec![1.0 - yes, *yes],
+        (Ending::Scores, [score]) => vec![1.0 - sigmoid(*score), sigmoid(*score)],
+        (Ending::Softmax | Ending::Sigmoid, values) => values.to_vec(),
+        (Ending::LogSoftmax, values) => values.iter().map(|value| value.exp()).collect(),
+        (Ending::Scores, values) => {
+            let sum: f64 = values.iter().map(|value| value.exp()).sum();
+            values.iter().map(|value| value.exp() / sum).collect()
+        }
+    };
+    all.into_iter().map(|probability| probability as f32).collect()
+}
+
+#[test]
+fn all_endings_become_the_probabilities_they_stand_for() {
+    let mut cases = 0;
+    for (name, _) in CASES.iter().filter(|(name, _)| name.starts_with("end_") || name.starts_with("softmax_")) {
+        let mut graph = import_case(name);
+        let (picture, values) = numbers(name, &graph);
+        optimise(&mut graph).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let own = graph.own_output.expect("the pass leaves it");
+        assert_eq!(own.one_score, values.len() == 1, "{name}");
+        assert_close(name, &run(&graph, graph.output, &picture), &probabilities(own, &values));
+        // What is read off the file, without importing it, is the same.
+        let engine = FloatEngine::from_onnx(golden(&format!("{name}.onnx"))).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(engine.own_ending(), Some(own.ending), "{name}");
+        assert_eq!(engine.output_len(), Some(values.len()), "{name}");
+        cases += 1;
+    }
+    assert!(cases > 15);
+}
+
+#[test]
+fn a_class_number_is_no_score() {
+    let engine = FloatEngine::from_onnx(golden("errors/argmax.onnx")).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(engine.own_ending(), None);
+}
+
 #[test]
 fn files_run_as_they_are() {
     // Results that are pictures come in the file's own order; the golden data is NHWC.
@@ -181,7 +241,7 @@ fn a_softmax_is_added_once() {
     for (name, nodes) in [("gemm_plain", 2), ("softmax_13", 2), ("conv_classifier", 3)] {
         let mut graph = import_case(name);
         simplify(&mut graph).expect("the passes know every operator");
-        ensure_softmax(&mut graph).expect("it is a classifier");
+        end_in_probabilities(&mut graph).expect("it is a classifier");
         assert_eq!(graph.nodes.len(), nodes, "{name}");
         assert_eq!(graph.nodes.last().map(|node| node.op.name()), Some("Softmax"), "{name}");
     }

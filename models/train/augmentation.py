@@ -1,5 +1,6 @@
 """Augmentation: pictures are cropped, mirrored, distorted, erased and pasted into each other, in whole batches."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,6 +20,11 @@ TOGETHER = 16
 """How many pictures share an operation on a GPU, where one by one would take longer than training them."""
 
 
+SIDED = {"left", "right", "links", "rechts", "gauche", "droite", "izquierda", "derecha", "sinistra", "destra", "esquerda", "direita",
+         "arrow", "arrows", "clockwise", "counterclockwise", "anticlockwise", "cw", "ccw"}  # fmt: skip
+"""Words in the names of classes that a mirror may swap."""
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """What happens to a picture before the network sees it.
@@ -30,6 +36,7 @@ class Augmentation:
         cutmix: share of the crops that get a piece of another one instead (Yun et al. 2019).
         distort: share of the pictures that TrivialAugment changes first.
         resized: side that the crops are resized to, in pixels.
+        mirror: whether every other crop is mirrored.
     """
 
     side: int
@@ -38,6 +45,7 @@ class Augmentation:
     cutmix: float = 0.0
     distort: float = 0.0
     resized: int | None = None
+    mirror: bool = True
 
 
 @dataclass
@@ -58,6 +66,20 @@ class Batch:
         return len(self.targets)
 
 
+def sides(labels: list[str]) -> list[str]:
+    """A warning, if the names say that classes may be each other's mirror images."""
+    words = {label: set(re.findall(r"[^\W\d_]+", label.casefold())) & SIDED for label in labels}
+    found = [label for label in labels if words[label]]
+    if set().union(*words.values()) <= {"right"}:
+        # Of right and wrong, perhaps.
+        found = []
+    characters = [label for label in labels if len(label) == 1]
+    found = found or (characters if len(characters) > 1 else [])
+    if not found:
+        return []
+    return [f"warning: pictures are mirrored, which may make one class of another ({', '.join(found[:4])}); --no-mirror leaves it out"]
+
+
 def distort(pixels: Tensor, generator: torch.Generator, share: float) -> Tensor:
     """Lets TrivialAugment, which draws from torch's own generator, change a share of the pictures; uint8 NHWC."""
     distorted = pixels.clone()
@@ -76,7 +98,7 @@ def distort_together(pixels: Tensor, share: float) -> Tensor:
 
 
 def augment(pixels: Tensor, generator: torch.Generator, how: Augmentation) -> tuple[Tensor, Tensor]:
-    """Random crops, mirrored or not, and of each the share that was pasted in from the one before it, 0 to 1.
+    """Random crops, mirrored or not if that is wanted, and of each the share that was pasted in from the one before it, 0 to 1.
 
     uint8 NHWC in and out; every picture draws its own. The generator is on the pictures' device, so that a GPU doesn't
     wait for each draw.
@@ -96,7 +118,8 @@ def augment(pixels: Tensor, generator: torch.Generator, how: Augmentation) -> tu
         return torch.where(steps >= length, 2 * (length - 1) - steps, steps)
 
     rows, columns = positions(height), positions(width)
-    columns = torch.where(draw(2) == 1, columns.flip(1), columns)
+    if how.mirror:
+        columns = torch.where(draw(2) == 1, columns.flip(1), columns)
     picture = torch.arange(count, device=device)[:, None, None]
     crops = pixels[picture, rows[:, :, None], columns[:, None, :]]
     if how.cutout == 0 and how.cutmix == 0:

@@ -6,6 +6,8 @@ For the test set: once, when nothing is left to choose.
 """
 
 import argparse
+import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -31,15 +33,22 @@ def session_accuracy(model: str | bytes, pictures: data.Pictures) -> float:
 
 def onnx_accuracy(path: Path, source: Path) -> tuple[float, int]:
     """Accuracy of an exported file in ONNX Runtime, and the number of pictures."""
-    pictures = labelled(source, exported.side(path), exported.labels(path))
+    pictures = labelled(source, exported.side(path), exported.labels(path), test=True)
     return session_accuracy(str(path), pictures), len(pictures)
 
 
-def labelled(source: Path, size: int, labels: list[str]) -> data.Pictures:
-    """The pictures of `source`, whose classes must be the network's."""
-    pictures = data.load(source, size)
-    if pictures.labels != labels:
-        raise data.DataError(f"{source}: its classes are not the network's, which are {', '.join(labels)}")
+def labelled(source: Path, size: int, labels: list[str], test: bool = False) -> data.Pictures:
+    """The pictures of `source`, or with `test` those for tests, if it has such; its classes must be the network's.
+
+    What there is to say of them is printed to standard error.
+    """
+    pictures = data.load(source, size, test)
+    for line in pictures.notes:
+        print(f"{source}: {line}", file=sys.stderr)
+    # A network may have been trained where names came with decomposed characters.
+    if pictures.labels != [unicodedata.normalize("NFC", label) for label in labels]:
+        its = ", ".join(pictures.labels)
+        raise data.DataError(f"{source}: its classes, {its}, are not the network's, which are {', '.join(labels)}")
     return pictures
 
 
@@ -53,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
         share, count = onnx_accuracy(options.model, options.data)
     else:
         network, spec = checkpoint.load(options.model)
-        pictures = labelled(options.data, spec.size, spec.labels)
+        pictures = labelled(options.data, spec.size, spec.labels, test=True)
         share, count = accuracy(network, pictures), len(pictures)
     print(f"{options.model}: top-1 {share:.2%} on {count} pictures of {options.data.name}")
 

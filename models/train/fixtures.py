@@ -1,8 +1,11 @@
 """What several tests need: pictures, networks with random statistics, a folder."""
 
+import json
 import os
+import subprocess
 import tempfile
 import unittest
+from functools import cache
 from pathlib import Path
 from unittest import mock
 
@@ -12,6 +15,26 @@ from torch import nn
 
 LABELS = ["blue", "green", "red"]
 ARTEFACTS = Path(__file__).parents[1] / "artefacts"
+
+
+def run(*command: object) -> str:
+    """Standard output of a command that must succeed."""
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(map(str, command))}: {done.stderr}")
+    return done.stdout
+
+
+@cache
+def program() -> Path:
+    """The program `tinception`: that of TINCEPTION_PROGRAM, or built here."""
+    named = os.environ.get("TINCEPTION_PROGRAM")
+    if named:
+        return Path(named)
+    manifest = ARTEFACTS.parents[1] / "Cargo.toml"
+    built = run("cargo", "build", "-p", "tinception", "--locked", "--message-format=json", "--manifest-path", manifest)
+    executables = [json.loads(line).get("executable") for line in built.splitlines()]
+    return next(Path(path) for path in executables if path)
 
 
 def synthetic(folder: Path, count: int, seed: int = 0) -> None:

@@ -25,7 +25,7 @@ import command
 import data
 import exported
 import tin
-from augmentation import Augmentation, augment
+from augmentation import Augmentation, augment, sides
 from checkpoint import Spec
 from data import DataError, Pictures
 from nets import NETS
@@ -52,11 +52,14 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--net", choices=NETS, help="the second teacher's network")
     parser.add_argument("--size", type=int, help="side of the second teacher's pictures; default: its network's own")
     parser.add_argument("--validation", type=float, default=0.1, help="share of each class that is held out")
+    parser.add_argument("--no-mirror", action="store_true", help="don't mirror: for arrows, signs, letters, left and right")
     parser.add_argument("--bf16", action="store_true", help="multiply in bfloat16 (faster with AVX-512 BF16)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
     if options.other and not options.net:
         parser.error("--with needs --net")
+    if not 0 < options.validation < 1:
+        parser.error("--validation is a share between 0 and 1")
     return options
 
 
@@ -109,7 +112,7 @@ def fine_tune(network: EfficientNetLite0, pictures: Pictures, options: argparse.
     optimizer = torch.optim.AdamW(groups, lr=options.rate, weight_decay=DECAY)
     average = MovingAverage(network, 0.995)
     generator = torch.Generator().manual_seed(options.seed)
-    how = Augmentation(options.side, shift=options.side // 8, cutout=options.side // 4)
+    how = Augmentation(options.side, shift=options.side // 8, cutout=options.side // 4, mirror=not options.no_mirror)
     started, progress, seconds = time.monotonic(), 0.0, 60 * options.minutes
     bar = tqdm(total=round(seconds), desc="fine-tuning", unit="s", leave=False, disable=None)
     network.train()
@@ -163,8 +166,11 @@ def main(argv: list[str] | None = None) -> float:
     options = arguments(argv)
     options.out.mkdir(parents=True, exist_ok=True)
     pictures = data.load(options.data, options.side)
-    positions = Pictures(torch.arange(len(pictures)), pictures.targets, pictures.labels)
-    train_part, held_out = (part.pixels for part in data.split(positions, options.validation, options.seed))
+    positions = Pictures(torch.arange(len(pictures)), pictures.targets, pictures.labels, held_out=pictures.held_out)
+    parts = data.split(positions, options.validation, options.seed)
+    notes = [*pictures.notes, *([] if options.no_mirror else sides(pictures.labels))]
+    print(f"{options.data}:", *data.account(*parts, notes), sep="\n  ", flush=True)
+    train_part, held_out = (part.pixels for part in parts)
     torch.manual_seed(options.seed)
     # First, so that a file that doesn't fit is told before the long work.
     other, its_pictures = second(options) if options.other else (None, None)

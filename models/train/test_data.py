@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import data
-from augmentation import TOGETHER, Augmentation, augment, batches, distort, distort_together
+from augmentation import TOGETHER, Augmentation, augment, batches, distort, distort_together, sides
 from fixtures import LABELS, Folder, synthetic
 
 
@@ -22,6 +22,23 @@ class Pictures(Folder):
         for crop, picture in zip(crops.numpy(), padded):
             windows = [picture[y : y + 12, x : x + 12] for y in range(9) for x in range(9)]
             self.assertTrue(any((crop == w).all() or (crop == w[:, ::-1]).all() for w in windows))
+
+    def test_mirroring_can_be_left_out(self) -> None:
+        pixels = torch.arange(16, dtype=torch.uint8).reshape(1, 1, 16, 1).expand(200, 16, 16, 3)
+        rises = {}
+        for mirror in (True, False):
+            crops, _ = augment(pixels, torch.Generator().manual_seed(3), Augmentation(12, mirror=mirror))
+            rises[mirror] = (crops[:, 0, 1:, 0].int() > crops[:, 0, :-1, 0].int()).all(1).float().mean().item()
+        self.assertEqual(rises[False], 1.0)
+        self.assertTrue(0.4 < rises[True] < 0.6, rises)
+
+    def test_what_a_mirror_may_swap_is_told(self) -> None:
+        for labels in (["left", "right"], ["turn_left", "stop"], ["arrow up", "none"], ["Links", "Rechts"], list("0123"), ["b", "d", "none"]):
+            with self.subTest(labels):
+                self.assertRegex(sides(labels)[0], f"pictures are mirrored.*{labels[0]}.*--no-mirror")
+        for labels in (["cat", "ship"], ["right", "wrong"], ["leftovers", "bright"], ["x", "other"]):
+            with self.subTest(labels):
+                self.assertEqual(sides(labels), [])
 
     def test_resized_batches_are_pillows(self) -> None:
         pixels = torch.randint(0, 256, (6, 16, 16, 3), dtype=torch.uint8)

@@ -4,8 +4,6 @@ Needs cargo, or the path of the program in TINCEPTION_PROGRAM; about a minute on
 """
 
 import json
-import os
-import subprocess
 import sys
 import unittest
 from pathlib import Path
@@ -15,29 +13,10 @@ import torch
 import checkpoint
 import data
 import tin
-from fixtures import LABELS, Folder, randomise, synthetic
+from fixtures import LABELS, Folder, program, randomise, run, synthetic
 from start import start_from
 
 HERE = Path(__file__).parent
-
-
-def run(*command: object) -> str:
-    """Standard output of a command that must succeed."""
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise AssertionError(f"{' '.join(map(str, command))}: {done.stderr}")
-    return done.stdout
-
-
-def program() -> Path:
-    """The program `tinception`, built if it isn't named."""
-    named = os.environ.get("TINCEPTION_PROGRAM")
-    if named:
-        return Path(named)
-    manifest = HERE.parent.parent / "Cargo.toml"
-    built = run("cargo", "build", "-p", "tinception", "--locked", "--message-format=json", "--manifest-path", manifest)
-    executables = [json.loads(line).get("executable") for line in built.splitlines()]
-    return next(Path(path) for path in executables if path)
 
 
 class OwnClasses(Folder):

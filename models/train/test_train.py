@@ -67,6 +67,37 @@ class Training(Folder):
                 best = checkpoint.read(self.folder / "run" / "best.pt")["validation_accuracy"]
                 self.assertAlmostEqual(best, max(epoch["validation_accuracy"] for epoch in log["epochs"]), delta=1e-4)
 
+    def words(self, *more: str) -> list[str]:
+        """A training of a few small pictures."""
+        synthetic(self.folder / "pictures", 18)
+        return ["--net", "nano", "--data", str(self.folder / "pictures"), "--out", str(self.folder / "run"), "--device", "cpu",
+                "--batch", "8", "--epochs", "1", *more]
+
+    def test_a_training_ends_with_a_network_or_with_an_error(self) -> None:
+        best, told = self.folder / "run" / "best.pt", io.StringIO()
+        with self.assertRaisesRegex(data.DataError, "best.pt: not written, since no epoch was finished"):
+            train.main(self.words("--minutes", "1e-9"))
+        self.assertFalse(best.exists())
+        with mock.patch("train.accuracy", return_value=0.0), mock.patch("sys.stdout", told):
+            train.main(self.words())
+        self.assertEqual(checkpoint.read(best)["validation_accuracy"], 0.0)
+        self.assertIn("18 pictures in 3 classes: 15 to train on, 3 held out", told.getvalue())
+        self.assertIn("best.pt is right about none of the held-out pictures", told.getvalue())
+        # An earlier one's file is none of this one's.
+        with self.assertRaisesRegex(data.DataError, "no epoch was finished"):
+            train.main(self.words("--minutes", "1e-9"))
+
+    def test_a_training_that_diverges_is_told(self) -> None:
+        with self.assertRaisesRegex(data.DataError, "epoch 1: the loss is no longer a number; train again with a lower --rate than 1e"):
+            train.main(self.words("--rate", "1e30", "--warm-up", "0"))
+
+    def test_other_classes_are_not_gone_on_with(self) -> None:
+        train.main(self.words())
+        (self.folder / "pictures" / "red").rename(self.folder / "pictures" / "violet")
+        with self.assertRaisesRegex(data.DataError, "last.pt: is a training of .* other classes: nano, 32 pixels, blue, green, red"):
+            train.main(["--net", "nano", "--data", str(self.folder / "pictures"), "--out", str(self.folder / "run"), "--device", "cpu",
+                        "--epochs", "2", "--resume"])
+
     @unittest.skipUnless(torch.cuda.is_available(), "no GPU")
     def test_a_gpu_trains(self) -> None:
         source = self.folder / "pictures"
@@ -136,7 +167,8 @@ class Training(Folder):
     def test_options_that_would_do_nothing_are_refused(self) -> None:
         common = ["--net", "nano", "--data", "pictures", "--out", "run"]
         cases = {"--early 0.3": "need --early-side", "--early-resize": "need --early-side", "--processes 0": "one is the least",
-                 "--processes 2 --threads 2": "--threads is for one", "--cutmix 2": "--cutmix is a share"}
+                 "--processes 2 --threads 2": "--threads is for one", "--cutmix 2": "--cutmix is a share", "--validation 1": "is a share between",
+                 "--epochs 0": "one is the least", "--batch 1": "two are the least", "--minutes 0": "give more than none"}
         for words, expected in cases.items():
             told = io.StringIO()
             with self.subTest(words), self.assertRaises(SystemExit) as refused, mock.patch("sys.stderr", told):

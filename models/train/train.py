@@ -3,11 +3,13 @@
     python3 train.py --net nano --data cifar10/train.zip --epochs 120 --out runs/nano
 
 Writes to --out: best.pt (the weights' moving average at its best validation accuracy), last.pt (everything --resume
-needs), log.json and curves.svg. A validation part is held out of the data; test pictures have no place here.
+needs), log.json and curves.svg. A validation part is held out of the data, or is the data's own folder val; test pictures have
+no place here. What was taken is printed first: classes, pictures, and files that were passed over.
 """
 
 import argparse
 import json
+import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +23,7 @@ import checkpoint
 import command
 import data
 import parallel
-from augmentation import Augmentation, Batch, batches
+from augmentation import Augmentation, Batch, batches, sides
 from checkpoint import Spec
 from nets import NETS, stem
 from objective import Distillation, MovingAverage, losses, parameter_groups, rate_factor
@@ -59,6 +61,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cutout", type=int, default=0, help="side of the erased square in pixels")
     parser.add_argument("--cutmix", type=float, default=0.0, help="share of pictures with a piece of another instead")
     parser.add_argument("--distort", type=float, default=0.0, help="share of pictures that TrivialAugment changes")
+    parser.add_argument("--no-mirror", action="store_true", help="don't mirror: for arrows, signs, letters, left and right")
     parser.add_argument("--plain", type=float, default=0.0, help="share of the schedule, at the end, without these two")
     parser.add_argument("--no-auxiliary", action="store_true", help="train without auxiliary classifiers")
     parser.add_argument("--validation", type=float, default=0.1, help="share of each class that is held out")
@@ -77,6 +80,14 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     for name in ("cutmix", "distort", "plain"):
         if not 0 <= getattr(options, name) <= 1:
             parser.error(f"--{name} is a share: 0 to 1")
+    if not 0 < options.validation < 1:
+        parser.error("--validation is a share between 0 and 1")
+    if options.minutes is not None and not options.minutes > 0:
+        parser.error("--minutes: give more than none")
+    if options.epochs < 1 or (options.size or 1) < 1:
+        parser.error("--epochs, --size: one is the least")
+    if options.batch < 2:
+        parser.error("--batch: two are the least")
     if options.processes < 1:
         parser.error("--processes: one is the least")
     if options.processes > 1 and options.threads:
@@ -110,6 +121,9 @@ class Trainer:
         if options.teacher and options.teacher.suffix == ".npz":
             pictures.taught = taught_logits(options.teacher, pictures, options.validation, options.seed)
         parts = data.split(pictures, options.validation, options.seed)
+        if group.rank == 0:
+            notes = [*pictures.notes, *([] if options.no_mirror else sides(pictures.labels))]
+            print(f"{options.data}:", *data.account(*parts, notes), sep="\n  ", flush=True)
         self.train_part, self.validation_part = (part.to(options.device) for part in parts)
         self.spec = Spec(options.net, size, pictures.labels)
         torch.manual_seed(options.seed)
@@ -125,7 +139,8 @@ class Trainer:
         self.average = MovingAverage(self.network, options.average)
         self.averaged = self.spec.build(not options.no_auxiliary).to(options.device)
         self.distillation = self._distillation()
-        self.best, self.seconds, self.epoch = 0.0, 0.0, 0
+        # Below any accuracy: the first epoch's network is kept, however bad.
+        self.best, self.seconds, self.epoch = -1.0, 0.0, 0
         self.best_weights: dict[str, Tensor] | None = None
         self.saved = time.monotonic()
         settings = {name: value.name if isinstance(value, Path) else value for name, value in vars(options).items()}
@@ -150,12 +165,18 @@ class Trainer:
 
     def resume(self) -> None:
         """Continues from last.pt; the next epoch draws what it would have drawn without the break."""
-        state = checkpoint.read(self.options.out / "last.pt")
+        path = self.options.out / "last.pt"
+        state = checkpoint.read(path)
+        if state["spec"] != asdict(self.spec):
+            its = f"{state['spec']['net']}, {state['spec']['size']} pixels, {', '.join(state['spec']['labels'])}"
+            raise data.DataError(f"{path}: is a training of another network or of other classes: {its}; give another --out")
         self.network.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.weights = {name: value.to(self.options.device) for name, value in state["average"].items()}
         self.average.steps = state["steps"]
         self.best, self.seconds, self.epoch = state["best"], state["seconds"], state["epoch"]
+        if not (self.options.out / "best.pt").exists():
+            self.best = -1.0
         self.log["epochs"] = state["epochs"]
 
     def progress(self, done: float, started: float) -> float:
@@ -173,8 +194,8 @@ class Trainer:
         plain = progress >= 1 - options.plain
         cutmix, distort = (0.0, 0.0) if plain else (options.cutmix, options.distort)
         if options.early_resize:
-            return Augmentation(side, self.shift, options.cutout, cutmix, distort, smaller)
-        return Augmentation(smaller or side, self.shift, options.cutout, cutmix, distort)
+            return Augmentation(side, self.shift, options.cutout, cutmix, distort, smaller, not options.no_mirror)
+        return Augmentation(smaller or side, self.shift, options.cutout, cutmix, distort, mirror=not options.no_mirror)
 
     def step(self, batch: Batch) -> Tensor:
         """One optimiser step; the sum of each classifier's loss over the batch, then how many were right.
@@ -247,7 +268,15 @@ class Trainer:
         return self.group.agree(progress)
 
     def finish_epoch(self, parts: list[float], train_accuracy: float, rate: float) -> None:
-        """Validates the moving average, and keeps it if it is the best."""
+        """Validates the moving average, and keeps it if it is the best.
+
+        Raises:
+            DataError: there is nothing left to keep.
+        """
+        if not all(map(math.isfinite, parts)):
+            self.save_best()
+            advice = f"train again with a lower --rate than {self.options.rate}"
+            raise data.DataError(f"epoch {self.epoch}: the loss is no longer a number; {advice}")
         self.averaged.load_state_dict(self.average.weights)
         validation = accuracy(self.averaged, self.validation_part)
         line = {
@@ -269,12 +298,16 @@ class Trainer:
             f"{self.seconds:.0f} s"
         )
 
+    def save_best(self) -> None:
+        """Writes the best weights, if that hasn't been done."""
+        if self.best_weights is not None:
+            checkpoint.save(self.options.out / "best.pt", self.spec, self.best_weights, validation_accuracy=self.best)
+            self.best_weights = None
+
     def save(self) -> None:
         """Writes both checkpoints, the log and the curves."""
         out, self.saved = self.options.out, time.monotonic()
-        if self.best_weights is not None:
-            checkpoint.save(out / "best.pt", self.spec, self.best_weights, validation_accuracy=self.best)
-            self.best_weights = None
+        self.save_best()
         checkpoint.save(
             out / "last.pt",
             self.spec,
@@ -292,13 +325,22 @@ class Trainer:
 
 
 def train(group: Alone, options: argparse.Namespace) -> dict[str, Any]:
-    """Runs the training the options describe, as one process of the group, and returns its log."""
+    """Runs the training the options describe, as one process of the group, and returns its log.
+
+    Raises:
+        DataError: it ended before there was a network to keep.
+    """
     trainer = Trainer(options, group)
     if options.resume:
         trainer.resume()
     while trainer.epoch < options.epochs:
         if trainer.run_epoch() >= 1:
             break
+    best = options.out / "best.pt"
+    if group.rank == 0 and not (trainer.log["epochs"] and best.exists()):
+        raise data.DataError(f"{best}: not written, since no epoch was finished; give more time, or more pictures")
+    if group.rank == 0 and trainer.best == 0:
+        print(f"warning: {best} is right about none of the held-out pictures; train longer, or with more pictures")
     return trainer.log
 
 
@@ -312,8 +354,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         return train(Alone(), options)
     if options.device != "cpu":
         raise ValueError(f"--processes {options.processes} is for --device cpu, not {options.device}")
-    # Decoded once, before all of them want the pictures.
-    data.load(options.data, options.size or NETS[options.net].size)
+    # Decoded once, before all of them want the pictures; and what is wrong with these is told once.
+    data.split(data.load(options.data, options.size or NETS[options.net].size), options.validation, options.seed)
     parallel.run(options.processes, train, options)
     return json.loads((options.out / "log.json").read_text())
 

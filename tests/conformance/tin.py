@@ -7,6 +7,8 @@ Runs the file on its self-test's input, or on an int8 array of shape (height, wi
 step: index, CRC-32 of the output, operator, name. It is slow and checks little: it computes what the pages say.
 """
 
+import math
+import re
 import struct
 import sys
 import zlib
@@ -16,7 +18,11 @@ import numpy as np
 MAGIC = b"\x89TIN\r\n\x1a\n"
 NONE = 65535
 KINDS = {1: "tensors", 2: "steps", 3: "labels", 4: "preprocessing", 5: "provenance", 6: "self-test"}
-OPERATORS = ["convolution", "max pool", "average pool", "LRN", "addition", "rescale", "softmax"]
+OPERATORS = ["convolution", "max pool", "average pool", "LRN", "addition", "rescale", "softmax", "sigmoid"]
+# No text may have these: C0, DELETE and C1, separators of lines, what turns the direction of text.
+CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+NAME_LIMIT, LABEL_LIMIT, PROVENANCE_LIMIT = 255, 255, 4096
+LEAST_SCALE = 2.0**-126
 TYPES = [np.dtype("<i1"), np.dtype("<i4"), np.dtype("<u2")]
 
 
@@ -29,6 +35,13 @@ class Tensor:
 
     def is_whole(self):
         return self.stored_rows == 0
+
+    def bytes_of(self, marks):
+        """The tensor's elements in an array of one mark for each byte of the arena: (height, width, bytes of a pixel)."""
+        size = self.type.itemsize
+        strides = (self.width * self.stride * size, self.stride * size, 1)
+        shape = (self.height, self.width, self.channels * size)
+        return np.ndarray(shape, np.bool_, marks, self.offset, strides)
 
     def view(self, arena):
         """The tensor as an array of (height, width, channels) over the bytes of the arena."""
@@ -75,6 +88,46 @@ class Model:
             size, data = sections["self-test"]
             self.seed, count = struct.unpack_from("<II", data, 0)
             self.hashes = list(struct.unpack_from(f"<{count}I", data, size))
+        self.check_texts(sections)
+        self.check_scales(sections)
+        self.check_reads()
+
+    def check_texts(self, sections):
+        """Texts are UTF-8 without control characters, in lines that are not too long."""
+        texts = [(step.name, NAME_LIMIT) for step in self.steps]
+        for kind, limit in [("labels", LABEL_LIMIT), ("provenance", PROVENANCE_LIMIT)]:
+            texts += [(line, limit) for line in sections.get(kind, (1, b""))[1].decode().split("\n")]
+        for text, limit in texts:
+            if CONTROL.search(text) or len(text.encode()) > limit:
+                raise ValueError(f"a text has control characters or more than {limit} bytes: {text[:80]!a}")
+
+    def check_scales(self, sections):
+        """Scales are positive and normal, means finite."""
+        scales, means = [tensor.scale for tensor in self.tensors], []
+        if "preprocessing" in sections:
+            record = sections["preprocessing"][1]
+            used = 1 if record[0] == 2 else 3
+            given = struct.unpack_from("<3f", record, 16)
+            # Those of channels that are not there are finite, no more.
+            scales += given[:used]
+            means = struct.unpack_from("<3f", record, 4) + given[used:]
+        if not all(LEAST_SCALE <= scale < math.inf for scale in scales) or not all(map(math.isfinite, means)):
+            raise ValueError("a scale is not positive and normal, or a mean not finite")
+
+    def check_reads(self):
+        """Every byte that is read is the input's or was written by an earlier step."""
+        written = np.zeros(self.activations, np.bool_)
+        self.tensors[self.input].bytes_of(written)[...] = True
+        for step in self.steps:
+            for index in (step.input, step.second_input):
+                if index != NONE and self.tensors[index].is_whole() and not self.tensors[index].bytes_of(written).all():
+                    raise ValueError(f"step {step.name} reads what nothing wrote")
+            out = self.tensors[step.output]
+            if out.is_whole():
+                out.bytes_of(written)[...] = True
+        for index in (self.logits, self.probabilities):
+            if index != NONE and not self.tensors[index].bytes_of(written).all():
+                raise ValueError(f"nothing writes all of the result, tensor {index}")
 
     def table(self, offset, count, kind):
         return np.frombuffer(self.file, kind, count, offset)
@@ -234,11 +287,10 @@ def rescale(model, step, inputs, arrays, out):
     return store(step, out, requantize(arrays[0].astype(np.int64) - inputs[0].zero_point, multiplier, shift))
 
 
-def softmax(model, step, inputs, arrays, out):
+def softmax_of(model, step, logits):
     multiplier, shift, offset = struct.unpack_from("<iII", step.record, 20)
     tables = model.table(offset, 32 + 256, "<u4").tolist()
     whole, fraction = tables[:32], tables[32:]
-    logits = arrays[0].reshape(-1).tolist()
     largest = max(logits)
 
     def power(logit):
@@ -247,10 +299,20 @@ def softmax(model, step, inputs, arrays, out):
 
     powers = [power(logit) for logit in logits]
     total = sum(powers)
-    return np.array([(e * 65535 + total // 2) // total for e in powers]).reshape(arrays[0].shape)
+    return [(e * 65535 + total // 2) // total for e in powers]
 
 
-RUN = [convolution, max_pool, average_pool, lrn, addition, rescale, softmax]
+def softmax(model, step, inputs, arrays, out):
+    return np.array(softmax_of(model, step, arrays[0].reshape(-1).tolist())).reshape(arrays[0].shape)
+
+
+def sigmoid(model, step, inputs, arrays, out):
+    # Each logit by itself: its part beside a logit of 0.
+    logits = arrays[0].reshape(-1).tolist()
+    return np.array([softmax_of(model, step, [0, logit])[1] for logit in logits]).reshape(arrays[0].shape)
+
+
+RUN = [convolution, max_pool, average_pool, lrn, addition, rescale, softmax, sigmoid]
 
 
 def mix(word):

@@ -220,6 +220,15 @@ impl<'r> Builder<'r> {
 
     /// A softmax with a new output.
     pub fn softmax(&mut self, name: &str, logits: u16) -> u16 {
+        self.probabilities(name, logits, Operator::Softmax)
+    }
+
+    /// A sigmoid with a new output.
+    pub fn sigmoid(&mut self, name: &str, logits: u16) -> u16 {
+        self.probabilities(name, logits, Operator::Sigmoid)
+    }
+
+    fn probabilities(&mut self, name: &str, logits: u16, operator: fn(Softmax) -> Operator) -> u16 {
         let (shape, _) = self.facts(logits);
         let output = self.tensor(shape, DataType::UInt16, 0);
         let table: Vec<u8> = tables::softmax().iter().flat_map(|entry| entry.to_le_bytes()).collect();
@@ -227,7 +236,7 @@ impl<'r> Builder<'r> {
         let ratio = self.rng.random_range(0.0005..0.002);
         let (multiplier, shift) = tables::rule(self.rng, ratio);
         let softmax = Softmax { multiplier, shift: shift as u32, table };
-        self.step(name, (logits, NO_TENSOR, output), PLAIN, Operator::Softmax(softmax));
+        self.step(name, (logits, NO_TENSOR, output), PLAIN, operator(softmax));
         output
     }
 

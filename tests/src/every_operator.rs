@@ -19,7 +19,7 @@ const CLASSES: u32 = 10;
 /// | middle | max pool as a ceil-mode pool is written, LRN copying and in place |
 /// | inception module | four branches that write slices of one tensor |
 /// | behind it | a grouped convolution read from a slice, rescales in place and from slice to slice, additions copying and in place |
-/// | end | average pools with padding counted and not, one to int8, one to logits; a dense layer, softmax |
+/// | end | average pools with padding counted and not, one to int8, one to logits; a dense layer, softmax, sigmoid |
 #[must_use]
 pub fn every_operator_model(seed: u64) -> Vec<u8> {
     let mut rng = crate::rng(seed);
@@ -88,6 +88,7 @@ pub fn every_operator_model(seed: u64) -> Vec<u8> {
     let plain = Output { zero_point: 0, min: i8::MIN, max: i8::MAX };
     b.conv_into("dense", (whole, logits), Window::global(shape.height, shape.width), 1, plain);
     let probabilities = b.softmax("softmax", logits);
+    b.sigmoid("sigmoid", logits);
 
     b.writer.labels = (0..CLASSES).map(|class| format!("class {class}\n")).collect();
     b.writer.provenance = format!("source: every operator, seed {seed}\nlicence: none needed\n");

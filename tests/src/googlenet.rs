@@ -55,7 +55,8 @@ impl Network {
     pub fn new(name: &str, shape: Shape) -> Self {
         let (values, nodes, input) = (Vec::new(), Vec::new(), ValueId(0));
         let input_affine = Affine::identity(shape.channels as usize);
-        let mut graph = Graph { name: name.into(), values, nodes, input, output: input, input_affine };
+        let mut graph =
+            Graph { name: name.into(), values, nodes, input, output: input, input_affine, own_output: None };
         graph.input = graph.add_value("data", shape);
         Self { graph, rng: crate::rng(1) }
     }

@@ -46,9 +46,13 @@ fn output_of(step: &Step<'_>, bytes: &[u8], arena: &[u8]) -> Vec<u8> {
             reference::add(add, input, bytemuck::cast_slice(&second), &mut int8);
         }
         Operator::Rescale(rescale) => reference::rescale(rescale, input, &mut int8),
-        Operator::Softmax(softmax) => {
+        Operator::Softmax(parameters) | Operator::Sigmoid(parameters) => {
             let mut probabilities = vec![0; elements];
-            reference::softmax(softmax, &to_i32(bytes), &mut probabilities);
+            let reference = match &step.operator {
+                Operator::Sigmoid(_) => reference::sigmoid,
+                _ => reference::softmax,
+            };
+            reference(parameters, &to_i32(bytes), &mut probabilities);
             return probabilities.iter().flat_map(|value: &u16| value.to_le_bytes()).collect();
         }
     }

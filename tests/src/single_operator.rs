@@ -8,7 +8,7 @@ use crate::builder::Builder;
 use crate::cases::{self, AverageCase, ConvCase, Style};
 
 /// How many kinds of model there are: `seed % KINDS` picks one.
-pub const KINDS: u64 = 8;
+pub const KINDS: u64 = 9;
 
 /// A `.tin` file whose first step is the operator under test; global average pools bring the rest to logits.
 #[must_use]
@@ -67,14 +67,17 @@ fn one_of(rng: &mut crate::Rng, kind: u64) -> Vec<u8> {
             b.add("add", (0, copy, output));
             output
         }
-        // A dense layer with rows and columns, its weights over all of the input.
+        // A dense layer with rows and columns, its weights over all of the input; behind it, a softmax or sigmoid.
         _ => {
             let window = Window::global(shape.height, shape.width);
             let outputs = b.rng.random_range(2..=17);
             let logits = b.tensor(Shape::new(1, 1, outputs), DataType::Int32, 0);
             let plain = tinception_core::quant::Output { zero_point: 0, min: i8::MIN, max: i8::MAX };
             b.conv_into("dense", (0, logits), window, 1, plain);
-            let probabilities = b.softmax("softmax", logits);
+            let probabilities = match kind {
+                7 => b.softmax("softmax", logits),
+                _ => b.sigmoid("sigmoid", logits),
+            };
             return b.finish(logits, Some(probabilities));
         }
     };

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use tinception_core::model::Model;
+use tinception_tests::aligned::Aligned;
 use tinception_tests::every_operator::every_operator_model;
 use tinception_tests::linked::linked_model;
 use tinception_tests::single_operator::{KINDS, single_operator_model};
@@ -54,5 +56,30 @@ fn the_second_implementation_finds_a_wrong_hash() {
     let path = folder.path().join("wrong.tin");
     std::fs::write(&path, bytes).expect("a writable temporary folder");
     let Some((success, text)) = run("check.py", &[path.to_string_lossy().into_owned()]) else { return };
-    assert!(!success && text.contains("step 25 (softmax, softmax)"), "{text}");
+    assert!(!success && text.contains("step 26 (sigmoid, sigmoid)"), "{text}");
+}
+
+/// What a reader must refuse whose hashes would be right, too.
+#[test]
+fn the_second_implementation_refuses_texts_scales_and_reads_of_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let original = every_operator_model(5001);
+    let path = folder.path().join("hostile.tin");
+    let refused = |change: &dyn Fn(&mut Vec<u8>), message: &str| {
+        let mut bytes = original.clone();
+        change(&mut bytes);
+        tinception_core::format::writer::refresh_checksum(&mut bytes);
+        assert!(Model::new(&Aligned::new(&bytes)).is_err(), "{message}");
+        std::fs::write(&path, &bytes).expect("a writable temporary folder");
+        let Some((success, text)) = run("check.py", &[path.to_string_lossy().into_owned()]) else { return };
+        assert!(!success && text.contains(message), "{text}");
+    };
+    let find = |text: &[u8]| original.windows(text.len()).position(|bytes| bytes == text).expect("it is there");
+    let (label, name) = (find(b"class 3"), find(b"pointwise"));
+    refused(&|bytes| bytes[label + 5] = 0x1B, "a text has control characters");
+    refused(&|bytes| bytes[name..name + 2].copy_from_slice("\u{9b}".as_bytes()), "a text has control characters");
+    let scale = find(&117.0_f32.to_le_bytes()) + 8;
+    refused(&|bytes| bytes[scale..scale + 4].fill(0xFF), "a scale is not positive");
+    // The input in the header: a tensor that is as good as an input, but for what is read then.
+    refused(&|bytes| bytes[28] = 1, "reads what nothing wrote");
 }

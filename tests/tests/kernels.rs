@@ -8,6 +8,7 @@ use tinception_core::kernels::conv::{self, minimum_scratch};
 use tinception_core::kernels::elementwise::{self, Add, Rescale};
 use tinception_core::kernels::lrn::{self, Lrn};
 use tinception_core::kernels::pool::Max;
+use tinception_core::kernels::sigmoid;
 use tinception_core::kernels::softmax::{self, Softmax};
 use tinception_core::kernels::{dense, pool, reference};
 use tinception_core::quant::Requantize;
@@ -211,7 +212,7 @@ fn average_pools_give_the_references_bits() {
         let mut expected = vec![0; case.output.elements() as usize];
         reference::average_pool_logits(&case.average(output), &dense, case.input, &mut expected, case.output);
         let mut logits = vec![0xA5; expected.len() * 4];
-        let run = pool::average_logits(&case.average(output), input.pixels(), case.output.width, &mut logits);
+        let run = pool::average_logits(&case.average(output), input.pixels(), case.output.width, 0, &mut logits);
         assert_eq!(run, Some(()));
         let logits: Vec<i32> = logits.as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect();
         assert_eq!(logits, expected, "{case:?}");
@@ -342,6 +343,56 @@ fn the_softmax_is_a_softmax() {
             assert!((computed - power / sum).abs() < 2e-3, "{computed} is not {}", power / sum);
         }
     });
+}
+
+fn sigmoids(parameters: &Softmax<'_>, logits: &[i32]) -> Vec<u16> {
+    let bytes: Vec<u8> = logits.iter().flat_map(|logit| logit.to_le_bytes()).collect();
+    let mut probabilities = vec![0xA5; logits.len() * 2];
+    assert_eq!(sigmoid::run(parameters, &bytes, &mut probabilities), Some(()));
+    probabilities.as_chunks().0.iter().map(|bytes| u16::from_le_bytes(*bytes)).collect()
+}
+
+#[test]
+fn sigmoids_give_the_references_bits() {
+    let table = tables::softmax();
+    let (whole, fraction) = table.split_first_chunk::<32>().expect("32 whole powers");
+    let fraction = fraction.first_chunk().expect("256 fractions");
+    for_seeds(CASES, |_, rng| {
+        let (multiplier, shift) = multiplier_and_shift(rng);
+        let parameters = Softmax { rule: Requantize::new(multiplier, shift).expect("in range"), whole, fraction };
+        let classes = rng.random_range(1..=100);
+        let spread = *[1, 1000, 1 << 20, i32::MAX].choose(rng).unwrap_or(&1);
+        let mut logits: Vec<i32> = (0..classes).map(|_| rng.random_range(-spread..=spread)).collect();
+        if rng.random_bool(0.1) {
+            (logits[0], logits[classes - 1]) = (i32::MIN, i32::MAX);
+        }
+        let mut expected = vec![0; classes];
+        reference::sigmoid(&parameters, &logits, &mut expected);
+        assert_eq!(sigmoids(&parameters, &logits), expected, "{parameters:?}");
+    });
+}
+
+/// The integer sigmoid against the real one, over its whole range: a logit is rounded to 1/256, where the sigmoid's slope is at
+/// most 1/4, so within 1/2048 and half a step of the output.
+#[test]
+fn the_sigmoid_is_a_sigmoid() {
+    let table = tables::softmax();
+    let (whole, fraction) = table.split_first_chunk::<32>().expect("32 whole powers");
+    let parameters = Softmax {
+        // Logits in 1/4096.
+        rule: Requantize::new(1 << 30, 34).expect("in range"),
+        whole,
+        fraction: fraction.first_chunk().expect("256 fractions"),
+    };
+    let logits: Vec<i32> = (-170_000..=170_000).step_by(37).chain([i32::MIN, 0, i32::MAX]).collect();
+    let computed = sigmoids(&parameters, &logits);
+    for (logit, probability) in logits.iter().zip(&computed) {
+        let expected = 1.0 / (1.0 + (-f64::from(*logit) / 4096.0).exp());
+        let found = f64::from(*probability) / 65535.0;
+        assert!((found - expected).abs() <= 1.0 / 2048.0 + 1.0 / 65535.0, "{logit}: {found} is not {expected}");
+    }
+    assert_eq!(computed[computed.len() - 3..], [0, 32768, 65535]);
+    assert!(computed[..computed.len() - 3].is_sorted(), "a larger logit never has a smaller probability");
 }
 
 /// Dispatch must not change what a backend computes: the enum and the ladder's best agree on a whole layer.

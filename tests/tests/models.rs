@@ -82,7 +82,7 @@ fn the_model_has_every_operator_and_says_something_at_every_step() {
         let file = Aligned::new(&file);
         let model = Model::new(&file).expect("a valid model");
         let operators: HashSet<&str> = model.steps().map(|step| step.operator_name()).collect();
-        let all = ["conv", "max pool", "average pool", "lrn", "add", "rescale", "softmax"];
+        let all = ["conv", "max pool", "average pool", "lrn", "add", "rescale", "softmax", "sigmoid"];
         assert_eq!(operators, HashSet::from(all));
         let types: HashSet<u8> = model.steps().map(|step| step.output.data_type as u8).collect();
         assert_eq!(types.len(), 3);

@@ -157,6 +157,52 @@ fn tables_that_lack_an_entry_are_refused() {
     }
 }
 
+/// Makes the model's softmax a sigmoid, then changes something else.
+fn with_sigmoid(change: impl FnOnce(&mut Writer)) -> Option<FormatError> {
+    after(|w| {
+        let Operator::Softmax(parameters) = w.steps[SOFTMAX].operator else { panic!("a softmax") };
+        w.steps[SOFTMAX].operator = Operator::Sigmoid(parameters);
+        change(w);
+    })
+}
+
+#[test]
+fn a_sigmoid_is_checked_as_a_softmax_is() {
+    assert_eq!(with_sigmoid(|_| ()), None);
+    let logits = |w: &Writer| w.logits;
+    assert_eq!(with_sigmoid(|w| w.steps[SOFTMAX].output = logits(w)), step(SOFTMAX, Shapes), "int32 instead of uint16");
+    assert_eq!(with_sigmoid(|w| w.steps[SOFTMAX].input = 1), step(SOFTMAX, Shapes), "int8 instead of int32");
+    let parameters = |change: fn(&mut tinception_core::format::step::Softmax)| {
+        with_sigmoid(|w| {
+            let Operator::Sigmoid(parameters) = &mut w.steps[SOFTMAX].operator else { panic!("a sigmoid") };
+            change(parameters);
+            w.add_data(&[0; 256], 4);
+        })
+    };
+    assert_eq!(parameters(|p| p.table += 4), step(SOFTMAX, Data), "the first power is not 1");
+    assert_eq!(parameters(|p| p.table += 1), step(SOFTMAX, Data), "at an odd place");
+    assert_eq!(parameters(|p| p.table = u32::MAX - 3), step(SOFTMAX, Data), "behind the file's end");
+    assert_eq!(parameters(|p| p.shift = 63), step(SOFTMAX, Requantize));
+    assert_eq!(parameters(|p| p.multiplier = -1), step(SOFTMAX, Requantize));
+}
+
+#[test]
+fn a_file_says_what_version_its_sigmoid_needs_and_how_its_classes_go_together() {
+    let softmax = Aligned::new(&writer(|_| ()).finish());
+    let model = Model::new(&softmax).expect("a valid model");
+    assert_eq!((model.version(), model.has_independent_classes()), ((1, 0), false));
+    let mut w = writer(|_| ());
+    let Operator::Softmax(parameters) = w.steps[SOFTMAX].operator else { panic!("a softmax") };
+    w.steps[SOFTMAX].operator = Operator::Sigmoid(parameters);
+    let sigmoid = Aligned::new(&w.finish());
+    let model = Model::new(&sigmoid).expect("a valid model");
+    assert_eq!((model.version(), model.has_independent_classes()), ((1, 2), true));
+    // A sigmoid that does not make the probabilities says nothing of them.
+    w.probabilities = None;
+    let without = Aligned::new(&w.finish());
+    assert!(!Model::new(&without).expect("a valid model").has_independent_classes());
+}
+
 #[test]
 fn shapes_that_do_not_fit_are_refused() {
     assert_eq!(after(|w| conv(w).window.stride_height = 2), step(CONV, Shapes));

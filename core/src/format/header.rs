@@ -39,7 +39,7 @@ pub struct Header {
     pub input: u16,
     /// Index of the tensor that ranks the classes.
     pub logits: u16,
-    /// Index of the softmax's output, or [`NO_TENSOR`](super::NO_TENSOR).
+    /// Index of the softmax's or sigmoid's output, or [`NO_TENSOR`](super::NO_TENSOR).
     pub probabilities: u16,
     /// Entries of the section table, which follows at once.
     pub section_count: u16,

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! header      magic, version, checksum, sizes, the tensors that go in and out, section table
-//! data        weights (16-byte aligned), channel tables, LRN and softmax tables, names
+//! data        weights (16-byte aligned), channel tables, LRN, softmax and sigmoid tables, names
 //! tensors     records of tensor::SIZE bytes: where each tensor lies in the arena, its shape and quantisation
 //! steps       records of step::SIZE bytes: what runs, in order
 //! labels      UTF-8, one class a line
@@ -36,13 +36,27 @@ use crc::{CRC_32_ISO_HDLC, Crc, Digest, Table};
 pub const MAGIC: [u8; 8] = *b"\x89TIN\r\n\x1a\n";
 /// The newest version that this crate writes: readers refuse another major, and read every minor of their major. A file
 /// that needs nothing of a minor version states an older one.
-pub const VERSION: (u16, u16) = (1, 1);
+pub const VERSION: (u16, u16) = (1, 2);
 /// Alignment of the file in memory and of the weights in it, in bytes.
 pub const ALIGNMENT: usize = 16;
 /// Index that stands for "no tensor".
 pub const NO_TENSOR: u16 = u16::MAX;
 /// Most scratch a file may ask for, in bytes.
 pub const SCRATCH_LIMIT: u32 = 32 * 1024;
+
+/// Most bytes of a step's name.
+pub const NAME_LIMIT: usize = 255;
+/// Most bytes of a class's name.
+pub const LABEL_LIMIT: usize = 255;
+/// Most bytes of a line of the provenance.
+pub const PROVENANCE_LIMIT: usize = 4096;
+
+/// Whether no text of a file may have a character: it controls what shows it (C0, DELETE, C1), is a line or paragraph
+/// separator, or turns the direction of the text around it (U+202A to U+202E, U+2066 to U+2069).
+#[must_use]
+pub const fn is_control(character: u32) -> bool {
+    matches!(character, 0..0x20 | 0x7F..0xA0 | 0x2028..0x202F | 0x2066..0x206A)
+}
 
 /// One table, or none.
 type Tables = Table<{ cfg!(feature = "checksum-table") as usize }>;

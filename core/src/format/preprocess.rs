@@ -5,7 +5,9 @@
 //! engines and for people.
 
 use super::bytes::{Field, f32_at, u16_at, u32_at};
+use crate::EVERY_CHECK;
 use crate::image::{ColourOrder, Resize};
+use crate::quant::is_scale;
 
 /// Bytes of a record.
 pub const SIZE: usize = 36;
@@ -18,6 +20,9 @@ const RESIZE_ARGUMENT: Field = 2..4;
 const MEAN: [Field; 3] = [4..8, 8..12, 12..16];
 const SCALE: [Field; 3] = [16..20, 20..24, 24..28];
 const TABLE: Field = 28..32;
+
+/// The bits of a float that are all set in an infinity and in what is no number.
+const INFINITY: u32 = 0x7F80_0000;
 
 /// A preprocessing record.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,11 +40,12 @@ pub struct Preprocess {
 }
 
 impl Preprocess {
-    /// Reads a record; `None` where the colour order or the resize is unknown or leaves nothing.
+    /// Reads a record; `None` where the colour order or the resize is unknown or leaves nothing, a scale is none or a mean is
+    /// not finite.
     #[must_use]
     pub fn parse(record: &[u8; SIZE]) -> Option<Self> {
         let argument = u16_at(record, RESIZE_ARGUMENT);
-        Some(Self {
+        let preprocess = Self {
             order: match record[COLOUR_ORDER] {
                 0 => ColourOrder::Rgb,
                 1 => ColourOrder::Bgr,
@@ -59,7 +65,15 @@ impl Preprocess {
                 f32_at(record, SCALE[2].clone()),
             ],
             table: u32_at(record, TABLE),
-        })
+        };
+        let used = preprocess.order.channels().count();
+        let is_finite = |number: &f32| number.to_bits() & INFINITY != INFINITY;
+        let scales = preprocess
+            .scale
+            .iter()
+            .enumerate()
+            .all(|(channel, scale)| is_scale(*scale) || (channel >= used && is_finite(scale)));
+        (!EVERY_CHECK || (scales && preprocess.mean.iter().all(is_finite))).then_some(preprocess)
     }
 
     /// Writes what [`parse`](Self::parse) reads.

@@ -10,7 +10,7 @@
 //! | LRN | size, table, its entries, index shift, output shift |
 //! | add | multiplier of the first input, of the second, shift |
 //! | rescale | multiplier, shift |
-//! | softmax | multiplier, shift, table |
+//! | softmax, sigmoid | multiplier, shift, table |
 //!
 //! Offsets are from the start of the file. The tables are described at the structs that point to them.
 
@@ -117,8 +117,10 @@ pub enum Operator {
     Add(Add),
     /// A copy with another scale and zero point, or with an activation of its own.
     Rescale(Rescale),
-    /// Probabilities.
+    /// Probabilities of which one class is true: they sum up to 1.
     Softmax(Softmax),
+    /// Probabilities of classes that are true or not, each by itself. Since version 1.2.
+    Sigmoid(Softmax),
 }
 
 /// Fields of a convolution.
@@ -189,11 +191,11 @@ pub struct Rescale {
     pub shift: u32,
 }
 
-/// Fields of a softmax. Its table is the little-endian u32 of the two tables of
+/// Fields of a softmax and of a sigmoid. The table is the little-endian u32 of the two tables of
 /// [`kernels::softmax`](crate::kernels::softmax), whole powers first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Softmax {
-    /// Multiplier that brings a difference of logits to 1/256.
+    /// Multiplier that brings a difference of logits to 1/256; a sigmoid's logits differ from 0.
     pub multiplier: i32,
     /// Shift.
     pub shift: u32,
@@ -205,7 +207,7 @@ impl Step {
     /// Reads a record.
     pub fn parse(record: &[u8; SIZE]) -> Result<Self, Unknown> {
         let operator = match record[OPERATOR] {
-            left_out @ 3..=5 if !EVERY_OPERATOR => return Err(Unknown::Operator(left_out)),
+            left_out @ (3..=5 | 7) if !EVERY_OPERATOR => return Err(Unknown::Operator(left_out)),
             0 => Operator::Conv(Conv {
                 window: parse_window(record),
                 groups: u32_at(record, GROUPS),
@@ -235,11 +237,8 @@ impl Step {
                 multiplier: i32_at(record, MULTIPLIER),
                 shift: u32_at(record, RESCALE_SHIFT),
             }),
-            6 => Operator::Softmax(Softmax {
-                multiplier: i32_at(record, MULTIPLIER),
-                shift: u32_at(record, SOFTMAX_SHIFT),
-                table: u32_at(record, SOFTMAX_TABLE),
-            }),
+            6 => Operator::Softmax(parse_softmax(record)),
+            7 => Operator::Sigmoid(parse_softmax(record)),
             unknown => return Err(Unknown::Operator(unknown)),
         };
         let link = match record[LINK] {
@@ -308,9 +307,11 @@ impl Step {
             }
             Operator::Softmax(softmax) => {
                 record[OPERATOR] = 6;
-                put(&mut record, MULTIPLIER, &softmax.multiplier.to_le_bytes());
-                put(&mut record, SOFTMAX_SHIFT, &softmax.shift.to_le_bytes());
-                put(&mut record, SOFTMAX_TABLE, &softmax.table.to_le_bytes());
+                emit_softmax(&mut record, &softmax);
+            }
+            Operator::Sigmoid(sigmoid) => {
+                record[OPERATOR] = 7;
+                emit_softmax(&mut record, &sigmoid);
             }
         }
         put(&mut record, INPUT, &self.input.to_le_bytes());
@@ -325,6 +326,11 @@ impl Step {
     }
 }
 
+/// The tensor that the step of this record writes.
+pub(crate) const fn output(record: &[u8; SIZE]) -> u16 {
+    u16_at(record, OUTPUT)
+}
+
 impl Operator {
     /// The operator's name, for people.
     #[must_use]
@@ -337,6 +343,7 @@ impl Operator {
             Self::Add(_) => "add",
             Self::Rescale(_) => "rescale",
             Self::Softmax(_) => "softmax",
+            Self::Sigmoid(_) => "sigmoid",
         }
     }
 }
@@ -350,6 +357,22 @@ fn parse_window(record: &[u8; SIZE]) -> Window {
 fn parse_padding(record: &[u8; SIZE], fields: &[Field; 4]) -> Padding {
     let at = |side: usize| u32::from(u16_at(record, fields[side].clone()));
     Padding { top: at(0), left: at(1), bottom: at(2), right: at(3) }
+}
+
+fn parse_softmax(record: &[u8; SIZE]) -> Softmax {
+    Softmax {
+        multiplier: i32_at(record, MULTIPLIER),
+        shift: u32_at(record, SOFTMAX_SHIFT),
+        table: u32_at(record, SOFTMAX_TABLE),
+    }
+}
+
+#[cfg(feature = "alloc")]
+fn emit_softmax(record: &mut [u8; SIZE], softmax: &Softmax) {
+    use super::bytes::put;
+    put(record, MULTIPLIER, &softmax.multiplier.to_le_bytes());
+    put(record, SOFTMAX_SHIFT, &softmax.shift.to_le_bytes());
+    put(record, SOFTMAX_TABLE, &softmax.table.to_le_bytes());
 }
 
 #[cfg(feature = "alloc")]
@@ -410,6 +433,7 @@ mod tests {
             Operator::Add(Add { multipliers: [1 << 29, 3], shift: 40 }),
             Operator::Rescale(Rescale { multiplier: 77, shift: 33 }),
             Operator::Softmax(Softmax { multiplier: 1 << 30, shift: 50, table: 64 }),
+            Operator::Sigmoid(Softmax { multiplier: 3 << 29, shift: 51, table: 1216 }),
         ];
         for (number, operator) in operators.into_iter().enumerate() {
             let record = step(operator).emit();
@@ -420,8 +444,8 @@ mod tests {
         let transformed = step(Operator::Conv(Conv { window, groups: 1, weights: 16, channel_table: 32, winograd }));
         assert_eq!(Step::parse(&transformed.emit()), Ok(transformed));
         let mut unknown = step(operators[1]).emit();
-        unknown[0] = 7;
-        assert_eq!(Step::parse(&unknown), Err(Unknown::Operator(7)));
+        unknown[0] = 8;
+        assert_eq!(Step::parse(&unknown), Err(Unknown::Operator(8)));
         unknown[0] = 1;
         unknown[3] = 3;
         assert_eq!(Step::parse(&unknown), Err(Unknown::Link(3)));

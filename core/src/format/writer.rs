@@ -33,7 +33,7 @@ pub struct Writer {
     pub input: u16,
     /// Index of the tensor that ranks the classes.
     pub logits: u16,
-    /// Index of the softmax's output, if there is one.
+    /// Index of the softmax's or sigmoid's output, if there is one.
     pub probabilities: Option<u16>,
     /// Bytes of scratch behind the activations.
     pub scratch_size: u32,
@@ -127,9 +127,12 @@ impl Writer {
 
     /// The oldest version that has all that the file uses.
     fn version(&self) -> (u16, u16) {
-        let (major, newest) = VERSION;
-        let transformed = |step: &Step| matches!(&step.operator, step::Operator::Conv(conv) if conv.winograd.is_some());
-        (major, if self.steps.iter().any(transformed) { newest } else { 0 })
+        let needed = |step: &Step| match &step.operator {
+            step::Operator::Sigmoid(_) => 2,
+            step::Operator::Conv(conv) if conv.winograd.is_some() => 1,
+            _ => 0,
+        };
+        (VERSION.0, self.steps.iter().map(needed).max().unwrap_or(0))
     }
 
     fn add_section(&mut self, table: &mut Vec<Section>, kind: SectionKind, record_size: usize, bytes: &[u8]) {

@@ -22,7 +22,7 @@ pub fn run<B: Backend>(
     logits: &mut [u8],
     scratch: &mut [i8],
 ) -> Option<()> {
-    run_channels(backend, conv, input, (outputs, 0..outputs as usize), logits, scratch)
+    run_pixels(backend, conv, input, 0, (outputs, 0..outputs as usize), logits, scratch)
 }
 
 /// Whether the channels of a convolution's logits can be computed in several ranges: there is one pixel and one group.
@@ -30,12 +30,13 @@ pub(crate) fn channels_are_apart(conv: &Conv<'_>, shape: Shape) -> bool {
     shape.pixels() == 1 && conv.groups == 1
 }
 
-/// As [`run`], for the output channels `range` of `outputs` alone, whose logits are all that `logits` has. It begins at a multiple of
-/// 4, and is all channels unless they [are apart](channels_are_apart).
-pub(crate) fn run_channels<B: Backend>(
+/// As [`run`], for the output pixels from `first` on that `logits` has, and for the output channels `range` of `outputs` alone.
+/// It begins at a multiple of 4, and is all channels unless they [are apart](channels_are_apart).
+pub(crate) fn run_pixels<B: Backend>(
     backend: B,
     conv: &Conv<'_>,
     input: Pixels<'_>,
+    first: usize,
     (outputs, range): (u32, Range<usize>),
     logits: &mut [u8],
     scratch: &mut [i8],
@@ -51,7 +52,7 @@ pub(crate) fn run_channels<B: Backend>(
         return group(backend, conv, &layout, (0, range.start), patch, logits);
     }
     let in_place = reads_in_place(&conv.window, &layout);
-    for (pixel, logits) in (0..).zip(logits.chunks_exact_mut((range.len() * 4).max(1))) {
+    for (pixel, logits) in (first as u32..).zip(logits.chunks_exact_mut((range.len() * 4).max(1))) {
         let groups = logits.chunks_exact_mut((layout.group_outputs.min(range.len()) * 4).max(1));
         for (index, logits) in groups.enumerate() {
             let patch = if in_place {

@@ -14,12 +14,14 @@ pub mod elementwise;
 pub mod lrn;
 pub mod pool;
 pub mod reference;
+pub mod sigmoid;
 pub mod softmax;
 mod strip;
 pub mod winograd;
 
 use core::ops::Range;
 
+use crate::EVERY_CHECK;
 use crate::quant::Requantize;
 use crate::shape::{Padding, Shape, Window};
 
@@ -223,22 +225,66 @@ impl AverageWindow {
     /// The divisor of the window at output row `y`, column `x` over an input of `height` x `width`: its positions
     /// inside the input or the counted padding.
     #[must_use]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn divisor(&self, y: u32, x: u32, height: u32, width: u32) -> u32 {
-        let Window { kernel_height, kernel_width, stride_height, stride_width, padding } = self.window;
-        let rows =
-            counted(y, stride_height, padding.top, kernel_height, (self.counted.top, height, self.counted.bottom));
-        let columns =
-            counted(x, stride_width, padding.left, kernel_width, (self.counted.left, width, self.counted.right));
-        rows.saturating_mul(columns)
+        self.rows(height).count(y).saturating_mul(self.columns(width).count(x))
+    }
+
+    /// How the rows of windows count over an input of this height.
+    pub(crate) const fn rows(&self, height: u32) -> Counted {
+        let Window { kernel_height, stride_height, padding, .. } = self.window;
+        let (top, bottom) = (self.counted.top, self.counted.bottom);
+        Counted::new(kernel_height, stride_height, padding.top, (top, height, bottom))
+    }
+
+    /// How the columns of windows count over an input of this width.
+    pub(crate) const fn columns(&self, width: u32) -> Counted {
+        let Window { kernel_width, stride_width, padding, .. } = self.window;
+        let (left, right) = (self.counted.left, self.counted.right);
+        Counted::new(kernel_width, stride_width, padding.left, (left, width, right))
     }
 }
 
-fn counted(output: u32, stride: u32, padding: u32, kernel: u32, (before, size, after): (u32, u32, u32)) -> u32 {
-    // Counted from the padding's edge, so that nothing is negative.
-    let first = output.saturating_mul(stride);
-    let start = first.max(padding.saturating_sub(before));
-    let stop = first.saturating_add(kernel).min(padding.saturating_add(size).saturating_add(after));
-    stop.saturating_sub(start)
+/// Which positions count along one axis, from the edge of the padding, so that nothing is negative.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted {
+    kernel: u32,
+    stride: u32,
+    /// First position that counts.
+    start: u32,
+    /// One past the last position that counts.
+    end: u32,
+}
+
+impl Counted {
+    const fn new(kernel: u32, stride: u32, padding: u32, (before, size, after): (u32, u32, u32)) -> Self {
+        let end = padding.saturating_add(size).saturating_add(after);
+        Self { kernel, stride, start: padding.saturating_sub(before), end }
+    }
+
+    /// How many positions of window `index` count.
+    pub(crate) fn count(&self, index: u32) -> u32 {
+        let first = index.saturating_mul(self.stride);
+        let stop = first.saturating_add(self.kernel).min(self.end);
+        stop.saturating_sub(first.max(self.start))
+    }
+
+    /// The next window behind window `index` that may count otherwise. The counts grow as long as windows begin in front of
+    /// `start` and end in front of `end`, stay what they are, and fall once windows do neither.
+    pub(crate) fn next_count(&self, index: u32) -> u32 {
+        if !EVERY_CHECK {
+            return index.saturating_add(1);
+        }
+        let first = index.saturating_mul(self.stride);
+        // Where a window begins that ends at the end.
+        let full = self.end.saturating_sub(self.kernel);
+        let flat = full.min(self.start)..=full.max(self.start);
+        if flat.contains(&first) {
+            // Behind the last one that is among the flat ones.
+            return flat.end().checked_div(self.stride).unwrap_or(u32::MAX).saturating_add(1);
+        }
+        index.saturating_add(1)
+    }
 }
 
 /// How an average pool turns sums into means: one rule per distinct divisor.
@@ -257,7 +303,12 @@ impl<'a> Divisors<'a> {
     /// The rule for `divisor`, or `None` where the table lacks it.
     #[must_use]
     pub fn rule(&self, divisor: u32) -> Option<Requantize> {
-        let [_, multiplier, shift] = self.entries.iter().find(|entry| entry[0] as u32 == divisor)?;
+        let place = if EVERY_CHECK {
+            self.entries.binary_search_by_key(&divisor, |entry| entry[0] as u32).ok()?
+        } else {
+            self.entries.iter().position(|entry| entry[0] as u32 == divisor)?
+        };
+        let [_, multiplier, shift] = self.entries.get(place)?;
         Requantize::new(*multiplier, *shift as u32)
     }
 }

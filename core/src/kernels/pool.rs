@@ -139,11 +139,11 @@ pub fn average_pixels(
     Some(())
 }
 
-/// Mean of each window as int32 logits: 4 little-endian bytes for each element, pixel by pixel, no zero point.
-/// `width` is the output's.
-pub fn average_logits(pool: &Average<'_>, input: Pixels<'_>, width: u32, logits: &mut [u8]) -> Option<()> {
+/// Mean of each window as int32 logits: 4 little-endian bytes for each element, pixel by pixel from pixel `first` on, no zero
+/// point. `width` is the output's.
+pub fn average_logits(pool: &Average<'_>, input: Pixels<'_>, width: u32, first: u32, logits: &mut [u8]) -> Option<()> {
     let channels = input.shape().channels as usize;
-    for (pixel, logits) in (0..).zip(logits.chunks_exact_mut((channels * 4).max(1))) {
+    for (pixel, logits) in (first..).zip(logits.chunks_exact_mut((channels * 4).max(1))) {
         means(pool, input, (pixel / width.max(1), pixel % width.max(1)), |channel, mean| {
             if let Some(logit) = logits.get_mut(channel * 4..).and_then(|rest| rest.first_chunk_mut()) {
                 *logit = crate::quant::clamp_to_i32(mean).to_le_bytes();

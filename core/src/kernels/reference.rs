@@ -149,6 +149,15 @@ pub fn rescale(rescale: &Rescale, input: &[i8], output: &mut [i8]) {
     }
 }
 
+/// Sigmoid of logits to u16 probabilities: each logit's part in a softmax of 0 and itself.
+pub fn sigmoid(parameters: &Softmax<'_>, logits: &[i32], probabilities: &mut [u16]) {
+    for (probability, logit) in probabilities.iter_mut().zip(logits) {
+        let mut both = [0; 2];
+        softmax(parameters, &[0, *logit], &mut both);
+        *probability = both[1];
+    }
+}
+
 /// Softmax of logits to u16 probabilities.
 pub fn softmax(softmax: &Softmax<'_>, logits: &[i32], probabilities: &mut [u16]) {
     let largest = *logits.iter().max().expect("at least one class");

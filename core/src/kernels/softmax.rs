@@ -11,7 +11,7 @@ pub const WHOLE: usize = 32;
 /// Entries of the table of fractions: `round(2^30 * exp(-i / 256))`.
 pub const FRACTION: usize = 256;
 
-/// Parameters of a softmax.
+/// Parameters of a softmax, and of a [sigmoid](super::sigmoid).
 #[derive(Clone, Copy, Debug)]
 pub struct Softmax<'a> {
     /// Brings a difference of logits to 1/256.
@@ -38,7 +38,7 @@ impl Softmax<'_> {
 }
 
 /// `numerator / denominator`, at most 65535; `None` where the denominator is 0 or more than 2^47.
-fn quotient(numerator: u64, denominator: u64) -> Option<u16> {
+pub(super) fn quotient(numerator: u64, denominator: u64) -> Option<u16> {
     if denominator == 0 || denominator > 1 << 47 {
         return None;
     }

@@ -2,13 +2,17 @@
 //!
 //! [`Model::new`] checks everything once, on the device too: the checksum, that every section, tensor, table and weight
 //! lies where it may, that shapes and windows fit, that no step overwrites what it reads, that no accumulator can
-//! overflow, and that the stated arena is exactly the one needed. A [`Step`] is a record with its offsets resolved to
+//! overflow, that no step reads what an earlier run left, and that the stated arena is exactly the one needed. It takes time in
+//! proportion to the file's bytes. How long a run takes is another matter: [`Model::cost`] says it. A [`Step`] is a record with its offsets resolved to
 //! slices, ready for the kernels.
 
+mod cost;
+mod effort;
 mod group;
 mod resolve;
 mod text;
 mod verify;
+mod written;
 
 pub use group::{GROUP_LIMIT, Group, Kind};
 pub use resolve::{Operator, Step};
@@ -18,7 +22,7 @@ use crate::format::header::{self, Header, Section, SectionKind};
 use crate::format::preprocess::{self, Preprocess};
 use crate::format::selftest::{self, SelfTest};
 use crate::format::tensor::{self, Tensor};
-use crate::format::{ALIGNMENT, MAGIC, NO_TENSOR, VERSION, checksum, step};
+use crate::format::{ALIGNMENT, LABEL_LIMIT, MAGIC, NO_TENSOR, PROVENANCE_LIMIT, VERSION, checksum, step};
 
 /// Embeds a `.tin` file in the program at the alignment a [`Model`] needs; `include_bytes!` alone aligns to 1.
 ///
@@ -124,8 +128,8 @@ impl<'a> Model<'a> {
             }
             Ok(found)
         };
-        let text = |kind| match find(kind, 1)? {
-            Some((bytes, _)) if !text::is_utf8(bytes) => Err(FormatError::Text),
+        let text = |kind, limit| match find(kind, 1)? {
+            Some((bytes, _)) if !text::is_clean(bytes, limit, true) => Err(FormatError::Text),
             found => Ok(found.map_or(&[][..], |(bytes, _)| bytes)),
         };
         let (tensors, tensor_stride) = find(SectionKind::Tensors, tensor::SIZE)?.ok_or(FormatError::Section)?;
@@ -136,7 +140,7 @@ impl<'a> Model<'a> {
         let preprocess = match find(SectionKind::Preprocess, preprocess::SIZE)? {
             Some((bytes, _)) => {
                 let record = bytes.first_chunk().ok_or(FormatError::Section)?;
-                Some(Preprocess::parse(record).ok_or(FormatError::Section)?)
+                Some(Preprocess::parse(record).ok_or(FormatError::Preprocess)?)
             }
             None => None,
         };
@@ -153,9 +157,9 @@ impl<'a> Model<'a> {
             header,
             tensors: Records { bytes: tensors, stride: tensor_stride },
             steps: Records { bytes: steps, stride: step_stride },
-            labels: text(SectionKind::Labels)?,
+            labels: text(SectionKind::Labels, LABEL_LIMIT)?,
             preprocess,
-            provenance: text(SectionKind::Provenance)?,
+            provenance: text(SectionKind::Provenance, PROVENANCE_LIMIT)?,
             self_test,
         })
     }
@@ -215,10 +219,19 @@ impl<'a> Model<'a> {
         self.tensor(self.header.logits)
     }
 
-    /// The softmax's output, if there is one: 1 x 1 x classes, u16.
+    /// The softmax's or sigmoid's output, if there is one: 1 x 1 x classes, u16; 65535 is 1.0.
     #[must_use]
     pub fn probabilities(&self) -> Option<Tensor> {
         if self.header.probabilities == NO_TENSOR { None } else { self.tensor(self.header.probabilities) }
+    }
+
+    /// Whether the probabilities are a sigmoid's: each class is true or not by itself. A softmax's sum up to 1, and one
+    /// class of all is true.
+    #[must_use]
+    pub fn has_independent_classes(&self) -> bool {
+        let makes_them = |step: &step::Step| step.output == self.header.probabilities;
+        let records = (0..self.step_count()).filter_map(|index| step::Step::parse(self.steps.get(index)?).ok());
+        records.filter(makes_them).any(|step| matches!(step.operator, step::Operator::Sigmoid(_)))
     }
 
     /// How many steps there are.

@@ -50,8 +50,10 @@ pub enum Operator<'a> {
     Add(Add),
     /// A copy with another scale or an activation.
     Rescale(Rescale),
-    /// Probabilities.
+    /// Probabilities that sum up to 1.
     Softmax(Softmax<'a>),
+    /// Probabilities, each by itself.
+    Sigmoid(Softmax<'a>),
 }
 
 impl<'a> Step<'a> {
@@ -72,6 +74,7 @@ impl<'a> Step<'a> {
             Operator::Add(_) => "add",
             Operator::Rescale(_) => "rescale",
             Operator::Softmax(_) => "softmax",
+            Operator::Sigmoid(_) => "sigmoid",
         }
     }
 
@@ -116,6 +119,15 @@ fn transformed_weights<'a>(
         return Err(StepProblem::Data);
     }
     table(file, offset.get(), winograd::size(layout)).map(Some)
+}
+
+/// The parameters of a softmax or sigmoid.
+fn softmax<'a>(file: &'a [u8], record: &record::Softmax) -> Result<Softmax<'a>, StepProblem> {
+    let entries: &[u32] = table(file, record.table, WHOLE + FRACTION)?;
+    let (whole, rest) = entries.split_first_chunk().ok_or(StepProblem::Data)?;
+    let fraction = rest.first_chunk().ok_or(StepProblem::Data)?;
+    let rule = Requantize::new(record.multiplier, record.shift).ok_or(StepProblem::Requantize)?;
+    Ok(Softmax { rule, whole, fraction })
 }
 
 pub(super) fn step<'a>(model: &Model<'a>, record: &record::Step) -> Result<Step<'a>, StepProblem> {
@@ -177,12 +189,8 @@ pub(super) fn step<'a>(model: &Model<'a>, record: &record::Step) -> Result<Step<
             let rule = rule(rescale.multiplier, rescale.shift)?;
             Operator::Rescale(Rescale { zero_point, rule, output: requantized })
         }
-        record::Operator::Softmax(softmax) => {
-            let entries: &[u32] = table(file, softmax.table, WHOLE + FRACTION)?;
-            let (whole, rest) = entries.split_first_chunk().ok_or(StepProblem::Data)?;
-            let fraction = rest.first_chunk().ok_or(StepProblem::Data)?;
-            Operator::Softmax(Softmax { rule: rule(softmax.multiplier, softmax.shift)?, whole, fraction })
-        }
+        record::Operator::Softmax(record) => Operator::Softmax(softmax(file, &record)?),
+        record::Operator::Sigmoid(record) if EVERY_OPERATOR => Operator::Sigmoid(softmax(file, &record)?),
         _ => return Err(StepProblem::LeftOut),
     };
     Ok(Step { name, input, second_input, output, link: record.link, operator })

@@ -2,20 +2,22 @@
 
 use core::num::NonZeroU32;
 
+use super::effort::{Effort, LOOK};
 use super::resolve::{self, Operator, Step};
-use super::text::is_utf8;
-use super::{Model, group};
-use crate::EVERY_OPERATOR;
+use super::text::is_clean;
+use super::{Model, group, written};
 use crate::error::{FormatError, StepProblem};
 use crate::format::tensor::{DataType, Stored, Tensor};
-use crate::format::{ALIGNMENT, NO_TENSOR, SCRATCH_LIMIT, step as record};
+use crate::format::{ALIGNMENT, NAME_LIMIT, NO_TENSOR, SCRATCH_LIMIT, step as record};
 use crate::kernels::conv::{self, Conv, Layout};
 use crate::kernels::dense;
 use crate::kernels::lrn::Lrn;
 use crate::kernels::pool::Average;
+use crate::kernels::softmax::Softmax;
 use crate::kernels::winograd;
-use crate::quant::{COMMON_SHIFTS, Requantize};
+use crate::quant::{COMMON_SHIFTS, Requantize, is_scale};
 use crate::shape::Window;
+use crate::{EVERY_CHECK, EVERY_OPERATOR};
 
 /// Largest product of an activation and a weight: 128 * 127, rounded up.
 const PRODUCT_LIMIT: i64 = 16384;
@@ -42,6 +44,7 @@ pub(super) fn model(model: &Model<'_>) -> Result<(), FormatError> {
     if model.scratch_size() > SCRATCH_LIMIT as usize || !model.scratch_size().is_multiple_of(ALIGNMENT) {
         return Err(FormatError::Arena);
     }
+    let mut effort = Effort::of(model.file_size());
     for index in 0..model.step_count() {
         let step = index as u16;
         let bytes = model.steps.get(index).ok_or(FormatError::Section)?;
@@ -49,7 +52,7 @@ pub(super) fn model(model: &Model<'_>) -> Result<(), FormatError> {
             record::Unknown::Operator(operator) => FormatError::Operator { step, operator },
             record::Unknown::Link(_) => FormatError::Step { step, problem: StepProblem::Link },
         })?;
-        let verified = resolve::step(model, &record).and_then(|step| verify_step(model, &record, &step));
+        let verified = resolve::step(model, &record).and_then(|step| verify_step(model, &record, &step, &mut effort));
         verified.map_err(|problem| FormatError::Step { step, problem })?;
     }
     let mut index = 0;
@@ -59,7 +62,8 @@ pub(super) fn model(model: &Model<'_>) -> Result<(), FormatError> {
         group::verify(model, index, group).map_err(problem)?;
         index += group.length;
     }
-    ends(model)
+    ends(model)?;
+    if EVERY_CHECK { written::verify(model, &mut effort) } else { Ok(()) }
 }
 
 /// The tensors that go in and out, and the sections that must agree with them.
@@ -115,8 +119,7 @@ fn tensor_is_possible(tensor: &Tensor) -> bool {
         && tensor.pixel_stride >= shape.channels
         && tensor.end() <= u64::from(u32::MAX)
         && (tensor.data_type == DataType::Int8 || (tensor.is_contiguous() && tensor.offset.is_multiple_of(size)))
-        && tensor.quant.scale.is_finite()
-        && tensor.quant.scale > 0.0
+        && is_scale(tensor.quant.scale)
 }
 
 /// Whether two tensors share any byte between their first and last.
@@ -128,9 +131,14 @@ pub(super) fn require(holds: bool, problem: StepProblem) -> Result<(), StepProbl
     if holds { Ok(()) } else { Err(problem) }
 }
 
-fn verify_step(model: &Model<'_>, record: &record::Step, step: &Step<'_>) -> Result<(), StepProblem> {
+fn verify_step(
+    model: &Model<'_>,
+    record: &record::Step,
+    step: &Step<'_>,
+    effort: &mut Effort,
+) -> Result<(), StepProblem> {
     let (input, output) = (&step.input, &step.output);
-    require(is_utf8(step.name), StepProblem::Data)?;
+    require(is_clean(step.name, NAME_LIMIT, false), StepProblem::Name)?;
     require(record.min <= record.max, StepProblem::Requantize)?;
     require(tables_are_aligned(&record.operator), StepProblem::Data)?;
     require(step.minimum_scratch() <= model.scratch_size(), StepProblem::Scratch)?;
@@ -151,6 +159,7 @@ fn verify_step(model: &Model<'_>, record: &record::Step, step: &Step<'_>) -> Res
         Operator::Conv(conv) => {
             windowed(&conv.window)?;
             let layout = step.layout().ok_or(StepProblem::Shape)?;
+            effort.take(bytes_of(conv))?;
             let int8 = output.data_type == DataType::Int8;
             require(!layout.depthwise || int8, StepProblem::Shape)?;
             require(EVERY_OPERATOR || int8 || dense::is_plain(conv, &layout, output.shape), StepProblem::LeftOut)?;
@@ -170,7 +179,7 @@ fn verify_step(model: &Model<'_>, record: &record::Step, step: &Step<'_>) -> Res
             require(input.shape.channels == output.shape.channels, StepProblem::Shape)?;
             pool_windows(&pool.window.window, input, output)?;
             require(EVERY_OPERATOR || output.data_type == DataType::Int8, StepProblem::LeftOut)?;
-            average_divisors(pool, input, output)
+            average_divisors(pool, input, output, effort)
         }
         Operator::Lrn(lrn) if EVERY_OPERATOR => {
             elementwise()?;
@@ -184,16 +193,20 @@ fn verify_step(model: &Model<'_>, record: &record::Step, step: &Step<'_>) -> Res
             require(!overlap(&second, output), StepProblem::Overlap)
         }
         Operator::Rescale(_) if EVERY_OPERATOR => elementwise(),
-        Operator::Softmax(softmax) => {
-            let types = input.data_type == DataType::Int32 && output.data_type == DataType::UInt16;
-            require(types && input.shape == output.shape && input.shape.pixels() == 1, StepProblem::Shape)?;
-            require(!overlap(input, output), StepProblem::Overlap)?;
-            // The largest logit's own power is never 0, so the sum can be divided by.
-            let bounded = softmax.whole.iter().chain(softmax.fraction).all(|power| *power <= POWER_LIMIT);
-            require(bounded && softmax.whole[0] == POWER_LIMIT && softmax.fraction[0] == POWER_LIMIT, StepProblem::Data)
-        }
+        Operator::Softmax(softmax) => probabilities(softmax, input, output),
+        Operator::Sigmoid(sigmoid) if EVERY_OPERATOR => probabilities(sigmoid, input, output),
         _ => Err(StepProblem::LeftOut),
     }
+}
+
+/// A softmax or sigmoid over one pixel's logits.
+fn probabilities(softmax: &Softmax<'_>, input: &Tensor, output: &Tensor) -> Result<(), StepProblem> {
+    let types = input.data_type == DataType::Int32 && output.data_type == DataType::UInt16;
+    require(types && input.shape == output.shape && input.shape.pixels() == 1, StepProblem::Shape)?;
+    require(!overlap(input, output), StepProblem::Overlap)?;
+    // The largest logit's own power is never 0, so the sum can be divided by.
+    let bounded = softmax.whole.iter().chain(softmax.fraction).all(|power| *power <= POWER_LIMIT);
+    require(bounded && softmax.whole[0] == POWER_LIMIT && softmax.fraction[0] == POWER_LIMIT, StepProblem::Data)
 }
 
 /// Whether weights and tables start where the format says, which is stricter than what their elements need.
@@ -206,7 +219,7 @@ fn tables_are_aligned(operator: &record::Operator) -> bool {
         }
         record::Operator::AveragePool(pool) => pool.divisor_table.is_multiple_of(4),
         record::Operator::Lrn(lrn) => lrn.table.is_multiple_of(4),
-        record::Operator::Softmax(softmax) => softmax.table.is_multiple_of(4),
+        record::Operator::Softmax(softmax) | record::Operator::Sigmoid(softmax) => softmax.table.is_multiple_of(4),
         record::Operator::MaxPool(_) | record::Operator::Add(_) | record::Operator::Rescale(_) => true,
     }
 }
@@ -260,15 +273,29 @@ fn weights_are_valid(conv: &Conv<'_>, layout: &Layout, outputs: usize) -> bool {
     })
 }
 
-/// Every window of a pool sees at least one element of the input.
+/// Bytes of what belongs to a convolution.
+fn bytes_of(conv: &Conv<'_>) -> usize {
+    let table = size_of_val(conv.table.bias).saturating_mul(4);
+    table.saturating_add(conv.weights.len()).saturating_add(conv.winograd.map_or(0, size_of_val))
+}
+
+/// Every window of a pool sees at least one element of the input: the first one along each axis, and the last one. Those
+/// between begin and end between them.
 fn pool_windows(window: &Window, input: &Tensor, output: &Tensor) -> Result<(), StepProblem> {
-    let rows = (0..output.shape.height).all(|y| window.rows(y, input.shape.height).length > 0);
-    let columns = (0..output.shape.width).all(|x| window.columns(x, input.shape.width).length > 0);
-    if rows && columns { Ok(()) } else { Err(StepProblem::Window) }
+    let (size, windows) = (input.shape, output.shape);
+    let rows = |y| window.rows(y, size.height).length > 0;
+    let columns = |x| window.columns(x, size.width).length > 0;
+    let seen = rows(0) && rows(windows.height - 1) && columns(0) && columns(windows.width - 1);
+    require(seen, StepProblem::Window)
 }
 
 /// The table has a rule for every divisor that will be asked for, and no sum overflows.
-fn average_divisors(pool: &Average<'_>, input: &Tensor, output: &Tensor) -> Result<(), StepProblem> {
+fn average_divisors(
+    pool: &Average<'_>,
+    input: &Tensor,
+    output: &Tensor,
+    effort: &mut Effort,
+) -> Result<(), StepProblem> {
     let (padding, counted) = (&pool.window.window.padding, &pool.window.counted);
     let within = counted.top <= padding.top
         && counted.left <= padding.left
@@ -277,23 +304,18 @@ fn average_divisors(pool: &Average<'_>, input: &Tensor, output: &Tensor) -> Resu
     if !within || pool.window.window.area() > POOL_AREA_LIMIT {
         return Err(StepProblem::Window);
     }
-    let (height, width) = (input.shape.height, input.shape.width);
-    // Rows and columns count independently, so each row is checked against the columns only once per distinct count.
-    let mut last_row = None;
-    for y in 0..output.shape.height {
-        let row = pool.window.divisor(y, 0, height, width);
-        if last_row == Some(row) {
-            continue;
+    let (rows, columns) = (pool.window.rows(input.shape.height), pool.window.columns(input.shape.width));
+    // Each count once: a window has as many rows as the one above it only where all between have.
+    let mut y = 0;
+    while y < output.shape.height {
+        let mut x = 0;
+        while x < output.shape.width {
+            effort.take(LOOK)?;
+            let divisor = pool.window.divisor(y, x, input.shape.height, input.shape.width);
+            require(pool.divisors.rule(divisor).is_some(), StepProblem::Window)?;
+            x = columns.next_count(x);
         }
-        last_row = Some(row);
-        let mut last = None;
-        for x in 0..output.shape.width {
-            let divisor = pool.window.divisor(y, x, height, width);
-            if last != Some(divisor) && pool.divisors.rule(divisor).is_none() {
-                return Err(StepProblem::Window);
-            }
-            last = Some(divisor);
-        }
+        y = rows.next_count(y);
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::arch::{AnyBackend, Backend};
 use crate::executor::{Memory, Out, Split};
 use crate::format::tensor::{DataType, Tensor};
 use crate::kernels::conv::{self, Conv, Layout, Product};
-use crate::kernels::{Pixels, PixelsMut, dense, elementwise, lrn, pool, softmax};
+use crate::kernels::{Pixels, PixelsMut, dense, elementwise, lrn, pool, sigmoid, softmax};
 use crate::model::{GROUP_LIMIT, Group, Kind, Operator, Step};
 use crate::shape::Shape;
 
@@ -114,6 +114,10 @@ fn single(session: &mut Session<'_, '_>, step: &Step<'_>) -> Option<()> {
             let (read, write) = read_and_write(arena, &step.input, &step.output)?;
             softmax::run(parameters, read, write)
         }
+        Operator::Sigmoid(parameters) if EVERY_OPERATOR => {
+            let (read, write) = read_and_write(arena, &step.input, &step.output)?;
+            sigmoid::run(parameters, read, write)
+        }
         Operator::Conv(_) | Operator::MaxPool(_) | Operator::AveragePool(_) => {
             let (read, write) = read_and_write(arena, &step.input, &step.output)?;
             let input = pixels(&step.input, read)?;
@@ -131,17 +135,26 @@ fn single(session: &mut Session<'_, '_>, step: &Step<'_>) -> Option<()> {
                         conv::run_range(backend, parameters, prepared, input, shape, range, out, memory)
                     })
                 }
+                (Operator::Conv(parameters), _) if EVERY_OPERATOR && !dense::channels_are_apart(parameters, shape) => {
+                    let output = Out { values: write, stride: shape.channels as usize * 4 };
+                    threads.run(threads.cut(count, by_pixel), output, memory, |range, out, memory| {
+                        let outputs = (shape.channels, 0..shape.channels as usize);
+                        dense::run_pixels(backend, parameters, input, range.start, outputs, out.values, memory.scratch)
+                    })
+                }
                 (Operator::Conv(parameters), _) => {
-                    // Channels are cut, where they lie one after the other.
-                    let apart = dense::channels_are_apart(parameters, shape);
-                    let cut = threads.cut(shape.channels as usize, || (4, if apart { work(step) } else { 0 }));
+                    // Channels are cut: they lie one after the other.
+                    let cut = threads.cut(shape.channels as usize, || (4, work(step)));
                     threads.run(cut, Out { values: write, stride: 4 }, memory, |range, out, memory| {
                         let outputs = (shape.channels, range);
-                        dense::run_channels(backend, parameters, input, outputs, out.values, memory.scratch)
+                        dense::run_pixels(backend, parameters, input, 0, outputs, out.values, memory.scratch)
                     })
                 }
                 (Operator::AveragePool(parameters), DataType::Int32) if EVERY_OPERATOR => {
-                    pool::average_logits(parameters, input, shape.width, write)
+                    let output = Out { values: write, stride: shape.channels as usize * 4 };
+                    threads.run(threads.cut(count, by_pixel), output, memory, |range, out, _| {
+                        pool::average_logits(parameters, input, shape.width, range.start as u32, out.values)
+                    })
                 }
                 (Operator::AveragePool(parameters), _) if cfg!(feature = "threads") && count == 1 => {
                     // The channels of one pixel lie one after the other.
@@ -220,10 +233,13 @@ fn pooled_patches(session: &mut Session<'_, '_>, first: usize, parts: Option<Par
     };
     let memory = Memory { scratch, workspace, rows: &mut [] };
     let (output, count) = (out(&tail.output, write), job.shape.pixels() as usize);
-    if !cfg!(feature = "threads") || parts.is_some() {
+    if !cfg!(feature = "threads") {
         return job.run(0..count, output, memory, parts.unwrap_or(&mut |_, _| ()));
     }
     let cut = threads.cut(count, || (backend.tile_pixels(), work(&head).saturating_add(work(&tail))));
+    if let Some(parts) = parts {
+        return threads.run_here(&cut, output, memory, |range, out, memory| job.run(range, out, memory, &mut *parts));
+    }
     threads.run(cut, output, memory, |range, out, memory| job.run(range, out, memory, &mut |_, _| ()))
 }
 

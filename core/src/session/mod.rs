@@ -1,8 +1,8 @@
 //! Running a model: a verified file, the caller's arena, one group of steps after another.
 //!
 //! A session allocates nothing. [`Session::run`] runs all steps, [`Session::step`] one, together with those linked to
-//! it, so that a main loop can do other work in between; an [`Observer`] sees every output and can stop the run. It all
-//! happens on the caller's thread, or on those of an [`Executor`](crate::executor::Executor) too.
+//! it, so that a main loop can do other work in between; an [`Observer`] sees every output and can stop the run, and with the
+//! feature `threads` a flag stops it within a step. It all happens on the caller's thread, or on those of an [`Executor`](crate::executor::Executor) too.
 
 mod execute;
 mod observer;
@@ -23,10 +23,13 @@ pub use values::{Ranked, Values};
 
 use crate::arch::{self, AnyBackend};
 use crate::error::RunError;
-use crate::executor::Threads;
+use crate::executor::{Threads, is_set};
 use crate::format::tensor::Tensor;
 use crate::kernels::Pixels;
 use crate::model::Model;
+
+/// The next step where the one before was left halfway: none. Some of what it reads may be overwritten.
+const LEFT_HALFWAY: usize = usize::MAX;
 
 /// A model with the memory it runs in.
 #[derive(Debug)]
@@ -116,7 +119,7 @@ impl<'m, 'a> Session<'m, 'a> {
     /// Runs the next step, and those linked to it, and shows them to `observer`; `false` where there was none left.
     pub fn step_observed(&mut self, observer: &mut impl Observer) -> Result<bool, RunError> {
         let first = self.next;
-        let Some(group) = self.model.group(first) else { return Ok(false) };
+        let Some(group) = self.model.group(first) else { return Ok(!self.advance(None)?.is_empty()) };
         let failed = RunError::Step { step: first as u16 };
         for index in first..first + group.length {
             observer.before(index, &self.model.step(index).ok_or(failed)?);
@@ -144,8 +147,18 @@ impl<'m, 'a> Session<'m, 'a> {
         if first == 0 {
             self.next_prepared = 0;
         }
+        let stop = self.threads.stop();
+        if is_set(stop) || (stop.is_some() && first == LEFT_HALFWAY) {
+            return Err(RunError::Stopped);
+        }
         let Some(group) = self.model.group(first) else { return Ok(0..0) };
-        execute::group(self, first, group, parts).ok_or(RunError::Step { step: first as u16 })?;
+        if execute::group(self, first, group, parts).is_none() {
+            if is_set(stop) {
+                self.next = LEFT_HALFWAY;
+                return Err(RunError::Stopped);
+            }
+            return Err(RunError::Step { step: first as u16 });
+        }
         self.next = first + group.length;
         Ok(first..self.next)
     }

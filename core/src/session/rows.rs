@@ -5,12 +5,13 @@
 //! meet only at the end: the few rows of the convolution under two threads' rows of the pool are computed twice.
 
 use core::ops::Range;
+use core::sync::atomic::AtomicBool;
 
 use super::execute::{Parts, pixels, regions};
 use super::{Session, range};
 use crate::EVERY_OPERATOR;
 use crate::arch::{AnyBackend, Rows};
-use crate::executor::{Memory, Out};
+use crate::executor::{Memory, Out, is_set};
 use crate::kernels::conv::{self, Conv};
 use crate::kernels::{Pixels, PixelsMut, elementwise, lrn, pool};
 use crate::model::{Model, Operator};
@@ -57,6 +58,8 @@ struct Job<'a> {
     between: (Shape, usize, u32),
     pool: &'a pool::Max,
     pooled: Shape,
+    /// Set when the run is to end.
+    stop: Option<&'a AtomicBool>,
 }
 
 pub(super) fn run(session: &mut Session<'_, '_>, first: usize, length: usize, parts: Option<Parts<'_>>) -> Option<()> {
@@ -78,6 +81,7 @@ pub(super) fn run(session: &mut Session<'_, '_>, first: usize, length: usize, pa
         between,
         pool,
         pooled: tail.output.shape,
+        stop: threads.stop(),
     };
     let memory = Memory { scratch, workspace, rows: bytemuck::cast_slice_mut(rows) };
     let row = tail.output.shape.width as usize * tail.output.pixel_stride as usize;
@@ -140,6 +144,9 @@ impl Job<'_> {
             }
             if ring.made >= ring.end {
                 return Some(());
+            }
+            if is_set(self.stop) {
+                return None;
             }
             // Once the pool is done, no row is needed any more.
             let needed = if next < range.end { self.pool.window.rows(next, shape.height).start } else { ring.made };

@@ -12,6 +12,8 @@ pub(super) fn work(step: &Step<'_>) -> u64 {
         Operator::Conv(_) => step.macs() / 256,
         Operator::MaxPool(pool) => elements.saturating_mul(pool.window.area()) / 32,
         Operator::AveragePool(pool) => elements.saturating_mul(pool.window.window.area()) / 5,
-        Operator::Lrn(_) | Operator::Add(_) | Operator::Rescale(_) | Operator::Softmax(_) => elements,
+        Operator::Lrn(_) | Operator::Add(_) | Operator::Rescale(_) | Operator::Softmax(_) | Operator::Sigmoid(_) => {
+            elements
+        }
     }
 }

@@ -1,10 +1,10 @@
-//! Frames to RGB. YUV is ITU-R BT.601, limited range (luma 16 to 235), as webcams and the Raspberry Pi's pipes send it. It is
-//! rounded as the core rounds it, so that a microcontroller sees the same colours. Each difference counts for all of its
-//! pixels alike.
+//! Frames to RGB. YUV has the matrix and the range that its source says. It is rounded as the core rounds BT.601 of limited
+//! range, so that a microcontroller sees the same colours there. Each difference counts for all of its pixels alike.
 
 use pulp::{Arch, Simd, WithSimd};
-use tinception_core::image::{Size, yuv_to_rgb};
+use tinception_core::image::Size;
 
+use super::colour::{Factors, Range};
 use super::frame::{BadFrame, Frame, FrameFormat, RgbFrame};
 use super::jpeg;
 
@@ -50,22 +50,30 @@ fn convert(frame: &Frame, rgb: &mut RgbFrame) {
     let (first, differences) = bytes.split_at(layout.luma_bytes());
     let stride = layout.difference_stride();
     let rows = first.chunks_exact(layout.stride).map(|row| &row[..row_bytes]);
+    let factors = layout.colours.factors();
     let lines = rgb.data.chunks_exact_mut(3 * width as usize).zip(rows);
     match layout.format {
-        FrameFormat::Yuyv => lines.for_each(|(line, row)| yuyv_row(row, line)),
+        FrameFormat::Yuyv => lines.for_each(|(line, row)| yuyv_row(row, line, factors)),
+        FrameFormat::Uyvy => lines.for_each(|(line, row)| uyvy_row(row, line, factors)),
         FrameFormat::Nv12 => {
             for ((line, luma), differences) in lines.zip(differences.chunks_exact(stride).flat_map(|row| [row; 2])) {
-                yuv_row(luma, differences.as_chunks().0.iter().copied(), line);
+                yuv_row(luma, differences.as_chunks().0.iter().copied(), line, factors);
             }
         }
         FrameFormat::Yuv420 => {
             let (blue, red) = differences.split_at(stride * height.div_ceil(2) as usize);
             let differences = blue.chunks_exact(stride).zip(red.chunks_exact(stride)).flat_map(|rows| [rows; 2]);
             for ((line, luma), (blue, red)) in lines.zip(differences) {
-                yuv_row(luma, blue.iter().zip(red).map(|(blue, red)| [*blue, *red]), line);
+                yuv_row(luma, blue.iter().zip(red).map(|(blue, red)| [*blue, *red]), line, factors);
             }
         }
         FrameFormat::Rgb24 => lines.for_each(|(line, row)| line.copy_from_slice(row)),
+        FrameFormat::Bgr24 => lines.for_each(|(line, row)| packed_row::<3>(row, line, [2, 1, 0])),
+        FrameFormat::Rgbx => lines.for_each(|(line, row)| packed_row::<4>(row, line, [0, 1, 2])),
+        FrameFormat::Bgrx => lines.for_each(|(line, row)| packed_row::<4>(row, line, [2, 1, 0])),
+        FrameFormat::Grey if layout.colours.range == Range::Limited => {
+            lines.for_each(|(line, row)| yuv_row(row, std::iter::repeat([128; 2]), line, factors));
+        }
         FrameFormat::Grey => {
             for (line, row) in lines {
                 line.as_chunks_mut().0.iter_mut().zip(row).for_each(|(pixel, luma)| *pixel = [*luma; 3]);
@@ -80,22 +88,37 @@ const BLOCK: usize = 32;
 
 /// A packed row: luma, blue difference, luma, red difference.
 #[inline(always)]
-fn yuyv_row(row: &[u8], line: &mut [u8]) {
+fn yuyv_row(row: &[u8], line: &mut [u8], factors: Factors) {
     let words = row.as_chunks().0.iter();
-    pairs_to_rgb(words.map(|&[first, blue, second, red]| ([first, second], [blue, red])), line);
+    pairs_to_rgb(words.map(|&[first, blue, second, red]| ([first, second], [blue, red])), line, factors);
+}
+
+/// A packed row: blue difference, luma, red difference, luma.
+#[inline(always)]
+fn uyvy_row(row: &[u8], line: &mut [u8], factors: Factors) {
+    let words = row.as_chunks().0.iter();
+    pairs_to_rgb(words.map(|&[blue, first, red, second]| ([first, second], [blue, red])), line, factors);
+}
+
+/// Pixels of `BYTES` bytes, in which red, green and blue lie at `places`.
+#[inline(always)]
+fn packed_row<const BYTES: usize>(row: &[u8], line: &mut [u8], places: [usize; 3]) {
+    for (pixel, packed) in line.as_chunks_mut::<3>().0.iter_mut().zip(row.as_chunks::<BYTES>().0) {
+        *pixel = places.map(|place| packed[place]);
+    }
 }
 
 /// A row of luma with a pair of differences, blue and red, for each two of its pixels.
 #[inline(always)]
-fn yuv_row(luma: &[u8], differences: impl Iterator<Item = [u8; 2]>, line: &mut [u8]) {
+fn yuv_row(luma: &[u8], differences: impl Iterator<Item = [u8; 2]>, line: &mut [u8], factors: Factors) {
     let (pairs, last) = luma.as_chunks();
     let last = last.iter().map(|&luma| [luma; 2]);
-    pairs_to_rgb(pairs.iter().copied().chain(last).zip(differences), line);
+    pairs_to_rgb(pairs.iter().copied().chain(last).zip(differences), line, factors);
 }
 
 /// Two pixels' luma with the differences that they share, blue and red, for as many pixels as `line` has room for.
 #[inline(always)]
-fn pairs_to_rgb(mut pairs: impl Iterator<Item = ([u8; 2], [u8; 2])>, line: &mut [u8]) {
+fn pairs_to_rgb(mut pairs: impl Iterator<Item = ([u8; 2], [u8; 2])>, line: &mut [u8], factors: Factors) {
     for pixels in line.as_chunks_mut::<3>().0.chunks_mut(BLOCK) {
         let (mut lumas, mut blues, mut reds) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);
         for (at, ([first, second], [blue, red])) in (0..BLOCK / 2).zip(&mut pairs) {
@@ -106,7 +129,7 @@ fn pairs_to_rgb(mut pairs: impl Iterator<Item = ([u8; 2], [u8; 2])>, line: &mut 
         // A plane for each colour: pixels as they lie in memory would keep the arithmetic from becoming vectors.
         let mut planes = [[0; BLOCK]; 3];
         for at in 0..BLOCK {
-            [planes[0][at], planes[1][at], planes[2][at]] = yuv_to_rgb([lumas[at], blues[at], reds[at]]);
+            [planes[0][at], planes[1][at], planes[2][at]] = factors.to_rgb([lumas[at], blues[at], reds[at]]);
         }
         for (at, pixel) in pixels.iter_mut().enumerate() {
             *pixel = [planes[0][at], planes[1][at], planes[2][at]];
@@ -123,14 +146,23 @@ mod tests {
     use tinception_core::image::{Channels, Geometry, Picture, PixelFormat, Resize, resample};
 
     use super::*;
+    use crate::camera::colour::{Colours, Matrix};
     use crate::camera::frame::Layout;
 
-    /// BT.601 in floating point, from the standard's own constants.
-    fn bt601(luma: u8, blue: u8, red: u8) -> [f64; 3] {
-        let luma = (f64::from(luma) - 16.0) / 219.0;
-        let (blue, red) = ((f64::from(blue) - 128.0) / 224.0, (f64::from(red) - 128.0) / 224.0);
-        let (r, b) = (luma + 2.0 * (1.0 - 0.299) * red, luma + 2.0 * (1.0 - 0.114) * blue);
-        let g = (luma - 0.299 * r - 0.114 * b) / 0.587;
+    /// YUV to RGB in floating point, from the standards' own constants.
+    fn exact(colours: Colours, luma: u8, blue: u8, red: u8) -> [f64; 3] {
+        let (kr, kb) = match colours.matrix {
+            Matrix::Bt601 => (0.299, 0.114),
+            Matrix::Bt709 => (0.2126, 0.0722),
+            Matrix::Bt2020 => (0.2627, 0.0593),
+            Matrix::Smpte240m => (0.212, 0.087),
+        };
+        let full = colours.range == Range::Full;
+        let luma = if full { f64::from(luma) / 255.0 } else { (f64::from(luma) - 16.0) / 219.0 };
+        let width = if full { 255.0 } else { 224.0 };
+        let (blue, red) = ((f64::from(blue) - 128.0) / width, (f64::from(red) - 128.0) / width);
+        let (r, b) = (luma + 2.0 * (1.0 - kr) * red, luma + 2.0 * (1.0 - kb) * blue);
+        let g = (luma - kr * r - kb * b) / (1.0 - kr - kb);
         [r, g, b].map(|value| (value * 255.0).clamp(0.0, 255.0))
     }
 
@@ -145,49 +177,77 @@ mod tests {
 
     /// Where the formats' definitions say that a pixel's luma and differences lie.
     fn sample(frame: &Frame, x: usize, y: usize) -> [f64; 3] {
-        let Layout { format, size, stride } = frame.layout;
+        let Layout { format, size, stride, colours } = frame.layout;
         let height = size.height as usize;
         let at = |index: usize| frame.bytes[index];
+        let rgb = |first: usize, places: [usize; 3]| places.map(|place| f64::from(at(y * stride + first + place)));
         match format {
             FrameFormat::Yuyv => {
                 let pair = y * stride + x / 2 * 4;
-                bt601(at(y * stride + 2 * x), at(pair + 1), at(pair + 3))
+                exact(colours, at(y * stride + 2 * x), at(pair + 1), at(pair + 3))
+            }
+            FrameFormat::Uyvy => {
+                let pair = y * stride + x / 2 * 4;
+                exact(colours, at(y * stride + 2 * x + 1), at(pair), at(pair + 2))
             }
             FrameFormat::Nv12 => {
                 let pair = stride * height + y / 2 * stride.next_multiple_of(2) + x / 2 * 2;
-                bt601(at(y * stride + x), at(pair), at(pair + 1))
+                exact(colours, at(y * stride + x), at(pair), at(pair + 1))
             }
             FrameFormat::Yuv420 => {
                 let half = stride.div_ceil(2);
                 let blue = stride * height + y / 2 * half + x / 2;
-                bt601(at(y * stride + x), at(blue), at(blue + half * height.div_ceil(2)))
+                exact(colours, at(y * stride + x), at(blue), at(blue + half * height.div_ceil(2)))
             }
-            FrameFormat::Rgb24 => [0, 1, 2].map(|channel| f64::from(at(y * stride + 3 * x + channel))),
-            FrameFormat::Grey => [f64::from(at(y * stride + x)); 3],
+            FrameFormat::Rgb24 => rgb(3 * x, [0, 1, 2]),
+            FrameFormat::Bgr24 => rgb(3 * x, [2, 1, 0]),
+            FrameFormat::Rgbx => rgb(4 * x, [0, 1, 2]),
+            FrameFormat::Bgrx => rgb(4 * x, [2, 1, 0]),
+            FrameFormat::Grey => exact(colours, at(y * stride + x), 128, 128),
             FrameFormat::Mjpeg => unreachable!(),
+        }
+    }
+
+    /// Every pixel of a random frame, converted, and by its definition.
+    fn compare(mut frame: Frame, colours: Colours) {
+        frame.layout.colours = colours;
+        let Layout { format, size: Size { width, height }, .. } = frame.layout;
+        let mut rgb = RgbFrame::default();
+        to_rgb(&frame, &mut rgb).unwrap();
+        assert_eq!(rgb.data.len(), (width * height * 3) as usize);
+        for (index, pixel) in rgb.data.chunks(3).enumerate() {
+            let (x, y) = (index % width as usize, index / width as usize);
+            for (value, expected) in pixel.iter().zip(sample(&frame, x, y)) {
+                let error = (f64::from(*value) - expected).abs();
+                let context = format!("{format:?} {width} x {height}, {colours:?}, {x} {y}");
+                assert!(error < 0.501, "{context}: {value}, not {expected}");
+            }
         }
     }
 
     #[test]
     fn every_format_is_what_its_definition_says() {
-        use FrameFormat::{Grey, Nv12, Rgb24, Yuv420, Yuyv};
-        for format in [Yuyv, Nv12, Yuv420, Rgb24, Grey] {
+        use FrameFormat::{Bgr24, Bgrx, Grey, Nv12, Rgb24, Rgbx, Uyvy, Yuv420, Yuyv};
+        for format in [Yuyv, Uyvy, Nv12, Yuv420, Rgb24, Bgr24, Rgbx, Bgrx, Grey] {
             for (width, height) in [(64, 48), (66, 3), (2, 1), (130, 5), (63, 47), (1, 1), (33, 2)] {
-                if format == Yuyv && width % 2 == 1 {
+                if matches!(format, Yuyv | Uyvy) && width % 2 == 1 {
                     continue;
                 }
                 for padding in [0, 2, 64] {
                     let frame = random(format, Size::new(width, height), padding);
-                    let mut rgb = RgbFrame::default();
-                    to_rgb(&frame, &mut rgb).unwrap();
-                    assert_eq!(rgb.data.len(), (width * height * 3) as usize);
-                    for (index, pixel) in rgb.data.chunks(3).enumerate() {
-                        let (x, y) = (index % width as usize, index / width as usize);
-                        for (value, expected) in pixel.iter().zip(sample(&frame, x, y)) {
-                            let error = (f64::from(*value) - expected).abs();
-                            assert!(error < 0.501, "{format:?} {width} x {height}, {x} {y}: {value}, not {expected}");
-                        }
-                    }
+                    let colours = frame.layout.colours;
+                    compare(frame, colours);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_matrix_and_range_is_what_its_standard_says() {
+        for format in [FrameFormat::Yuyv, FrameFormat::Nv12, FrameFormat::Yuv420, FrameFormat::Grey] {
+            for matrix in [Matrix::Bt601, Matrix::Bt709, Matrix::Bt2020, Matrix::Smpte240m] {
+                for range in [Range::Limited, Range::Full] {
+                    compare(random(format, Size::new(64, 32), 0), Colours { matrix, range });
                 }
             }
         }

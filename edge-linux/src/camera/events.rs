@@ -1,15 +1,22 @@
-//! What happens when the label changes: a command runs, a picture is kept.
+//! What happens when the label changes: a command runs.
 
-use std::path::{Path, PathBuf};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use image::ExtendedColorType;
-use image::ImageEncoder;
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::frame::RgbFrame;
-use crate::output::{file_error, notice, report_error, write_file};
+use super::child::without_secrets;
+use crate::output::notice;
+
+/// How long a command may go on when the program is to end.
+const GRACE: Duration = Duration::from_millis(300);
+/// How often a wait for a command looks up.
+const GLANCE: Duration = Duration::from_millis(10);
+/// Longest label that a command is told, in bytes. The system has a limit for all of the environment.
+const LONGEST_LABEL: usize = 4096;
 
 /// A change of the label.
 #[derive(Clone, Debug)]
@@ -28,14 +35,18 @@ pub(crate) struct Change {
 #[derive(Debug)]
 pub(crate) struct Hook {
     command: String,
-    running: Option<Child>,
+    /// What runs longer is killed.
+    limit: Duration,
+    running: Option<(Child, Instant)>,
     waiting: Option<Change>,
+    /// Commands that were killed.
+    killed: u64,
 }
 
 impl Hook {
-    /// A hook that has the shell run `command`.
-    pub(crate) const fn new(command: String) -> Self {
-        Self { command, running: None, waiting: None }
+    /// A hook that has the shell run `command`, for `limit` at most.
+    pub(crate) const fn new(command: String, limit: Duration) -> Self {
+        Self { command, limit, running: None, waiting: None, killed: 0 }
     }
 
     /// Runs the command for `change`, at once or when the one that runs has ended.
@@ -44,11 +55,12 @@ impl Hook {
         self.poll();
     }
 
-    /// Starts what waits, if nothing runs.
+    /// Starts what waits, if nothing runs. Kills what has run for too long.
     pub(crate) fn poll(&mut self) {
-        if let Some(child) = &mut self.running {
+        if let Some((child, since)) = &mut self.running {
             match child.try_wait() {
-                Ok(None) => return,
+                Ok(None) if since.elapsed() < self.limit => return,
+                Ok(None) => self.kill(),
                 Ok(Some(status)) if !status.success() => notice(format_args!("--on-change: {status}")),
                 Ok(Some(_)) => {}
                 Err(error) => notice(format_args!("--on-change: {error}")),
@@ -58,83 +70,81 @@ impl Hook {
         let Some(change) = self.waiting.take() else { return };
         let mut command = Command::new("/bin/sh");
         command.arg("-c").arg(&self.command);
-        command.env("TINCEPTION_LABEL", &change.label).env("TINCEPTION_PREVIOUS", &change.previous);
+        without_secrets(&mut command);
+        command.env("TINCEPTION_LABEL", variable(&change.label)).env("TINCEPTION_PREVIOUS", variable(&change.previous));
         command.env("TINCEPTION_PROBABILITY", format!("{:.4}", change.probability));
         command.env("TINCEPTION_FRAME", change.frame.to_string());
+        // A group of its own, so that what it starts can be killed with it.
+        command.process_group(0);
         // Its output would come between the program's own.
         match command.stdin(Stdio::null()).stdout(Stdio::null()).spawn() {
-            Ok(child) => self.running = Some(child),
+            Ok(child) => self.running = Some((child, Instant::now())),
             Err(error) => notice(format_args!("--on-change: cannot be started: {error}")),
         }
     }
 
-    /// Waits for the command that runs, then runs what waits.
-    pub(crate) fn finish(&mut self) {
-        while let Some(mut child) = self.running.take() {
-            let _ = child.wait();
-            self.poll();
-        }
-    }
-}
-
-/// A folder of pictures of the moments when the label changed.
-#[derive(Debug)]
-pub(crate) struct Snapshots {
-    folder: PathBuf,
-    /// Pictures that could not be written.
-    lost: u64,
-}
-
-impl Snapshots {
-    /// Makes the folder if it isn't there.
-    pub(crate) fn new(folder: &Path) -> Result<Self> {
-        std::fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
-        if folder.metadata().is_ok_and(|metadata| metadata.permissions().readonly()) {
-            return Err(file_error(folder, "may not be written to"));
-        }
-        Ok(Self { folder: folder.to_owned(), lost: 0 })
-    }
-
-    /// Keeps the picture, lossless, so that `classify` sees the same. A full disk is reported the first time, the second, the
-    /// fourth ..., and nothing ends: the next picture is tried again.
-    pub(crate) fn keep(&mut self, change: &Change, picture: &RgbFrame) {
-        let name = format!("{:08}-{}.png", change.frame, file_name(&change.label));
-        let written = png(picture).and_then(|bytes| write_file(&self.folder.join(name), &bytes));
-        if let Err(error) = written {
-            self.lost += 1;
-            if self.lost.is_power_of_two() {
-                report_error(&error.context(format!("--snapshots: {} lost so far", self.lost)));
+    /// Waits for the command that runs, then runs what waits. Once `stop` is set, neither lasts longer than a moment.
+    pub(crate) fn finish(&mut self, stop: &AtomicBool) {
+        let mut stopped = None;
+        loop {
+            if stop.load(Ordering::Acquire) {
+                self.waiting = None;
+                if stopped.get_or_insert_with(Instant::now).elapsed() > GRACE {
+                    self.kill();
+                    self.running = None;
+                }
             }
+            self.poll();
+            if self.running.is_none() {
+                return;
+            }
+            thread::sleep(GLANCE);
+        }
+    }
+
+    /// Kills what runs, and what that started.
+    fn kill(&mut self) {
+        let Some((child, since)) = &mut self.running else { return };
+        let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
+        let _ = child.wait();
+        self.killed += 1;
+        if self.killed.is_power_of_two() {
+            let seconds = since.elapsed().as_secs_f64();
+            notice(format_args!("--on-change: killed after {seconds:.1} s ({} so far)", self.killed));
         }
     }
 }
 
-/// A picture as a PNG file, quickly rather than small.
-fn png(picture: &RgbFrame) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive).write_image(
-        &picture.data,
-        picture.size.width,
-        picture.size.height,
-        ExtendedColorType::Rgb8,
-    )?;
-    Ok(bytes)
-}
-
-/// The label's first name, in letters that every file system takes.
-fn file_name(label: &str) -> String {
-    let name = label.split(',').next().unwrap_or_default().trim();
-    name.chars().map(|letter| if letter.is_alphanumeric() { letter } else { '-' }).take(60).collect()
+/// A label as an environment can hold it: neither zero bytes nor endless.
+fn variable(label: &str) -> String {
+    let clean = label.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+    let mut length = 0;
+    clean
+        .take_while(|letter| {
+            length += letter.len_utf8();
+            length <= LONGEST_LABEL
+        })
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use tinception_core::image::Size;
+    use std::path::Path;
 
     use super::*;
 
+    const LATE: Duration = Duration::from_secs(60);
+
     fn change(frame: u64, label: &str) -> Change {
         Change { frame, label: label.into(), previous: "unknown".into(), probability: 0.5 }
+    }
+
+    fn hook(command: &str, path: &Path, limit: Duration) -> Hook {
+        Hook::new(command.replace("LOG", &path.display().to_string()), limit)
+    }
+
+    fn log(path: &Path) -> String {
+        std::fs::read_to_string(path).unwrap_or_default()
     }
 
     #[test]
@@ -142,22 +152,63 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let line = "$TINCEPTION_FRAME $TINCEPTION_PREVIOUS $TINCEPTION_LABEL $TINCEPTION_PROBABILITY";
-        let mut hook = Hook::new(format!("sleep 0.2; echo {line} >> '{}'", path.display()));
+        let mut hook = hook(&format!("sleep 0.2; echo {line} >> LOG"), &path, LATE);
         for (frame, label) in [(1, "a"), (2, "b"), (3, "$(c); d")] {
             hook.change(change(frame, label));
         }
-        hook.finish();
-        let log = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(log, "1 unknown a 0.5000\n3 unknown $(c); d 0.5000\n");
+        hook.finish(&AtomicBool::new(false));
+        assert_eq!(log(&path), "1 unknown a 0.5000\n3 unknown $(c); d 0.5000\n");
+    }
+
+    /// What hangs is killed with all that it started, and the next change is heard.
+    #[test]
+    fn what_hangs_is_killed_with_its_children() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let limit = Duration::from_millis(300);
+        // The child outlives a shell that is killed alone.
+        let command =
+            "(sleep 1; echo late >> LOG) & echo $TINCEPTION_FRAME >> LOG; test $TINCEPTION_FRAME = 2 || sleep 30";
+        let mut hook = hook(command, &path, limit);
+        let start = Instant::now();
+        hook.change(change(1, "a"));
+        hook.change(change(2, "b"));
+        while hook.running.as_ref().is_some_and(|_| log(&path).lines().count() < 2) {
+            hook.poll();
+            thread::sleep(GLANCE);
+            assert!(start.elapsed() < Duration::from_secs(20));
+        }
+        assert_eq!(hook.killed, 1);
+        thread::sleep(Duration::from_millis(1500));
+        // The second command ended by itself: what it left behind goes on.
+        assert_eq!(log(&path), "1\n2\nlate\n");
     }
 
     #[test]
-    fn a_snapshot_has_the_pixels() {
+    fn a_signal_waits_for_no_command() {
         let folder = tempfile::tempdir().unwrap();
-        let mut snapshots = Snapshots::new(&folder.path().join("new/folder")).unwrap();
-        let picture = RgbFrame { size: Size::new(2, 1), data: vec![1, 2, 3, 250, 251, 252] };
-        snapshots.keep(&change(7, "../tabby cat, tabby"), &picture);
-        let path = folder.path().join("new/folder/00000007----tabby-cat.png");
-        assert_eq!(image::open(path).unwrap().into_rgb8().into_raw(), picture.data);
+        let path = folder.path().join("log");
+        let mut hook = hook("echo $TINCEPTION_FRAME >> LOG; trap '' TERM; sleep 30", &path, LATE);
+        hook.change(change(1, "a"));
+        hook.change(change(2, "b"));
+        thread::sleep(Duration::from_millis(200));
+        let start = Instant::now();
+        hook.finish(&AtomicBool::new(true));
+        assert!(start.elapsed() < Duration::from_secs(1));
+        assert_eq!(log(&path), "1\n");
+    }
+
+    #[test]
+    fn labels_of_every_kind_reach_the_command() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut hook = hook("printf '%s\n' \"$TINCEPTION_LABEL\" | head -c 60 >> LOG; echo >> LOG", &path, LATE);
+        for label in ["a\0b", "a\nb\x1b[31mc", &"\u{10348}".repeat(1 << 20), ""] {
+            hook.change(change(1, label));
+            hook.finish(&AtomicBool::new(false));
+        }
+        let long = "\u{10348}".repeat(15);
+        assert_eq!(log(&path), format!("a b\n\na b [31mc\n\n{long}\n\n\n"));
+        assert_eq!(variable(&"\u{10348}".repeat(1 << 20)).len(), LONGEST_LABEL);
     }
 }

@@ -6,6 +6,8 @@ use std::time::Instant;
 use clap::ValueEnum;
 use tinception_core::image::{MAX_SIDE, Size};
 
+use super::colour::{ColourTags, Colours};
+
 /// Most pixels of a frame, whatever a header or an option says: so that sizes fit 32 bits, and memory is there.
 pub(crate) const MOST_PIXELS: u64 = 1 << 26;
 
@@ -14,6 +16,8 @@ pub(crate) const MOST_PIXELS: u64 = 1 << 26;
 pub(crate) enum FrameFormat {
     /// 4:2:2, packed: luma, blue difference, luma, red difference (V4L2's YUYV)
     Yuyv,
+    /// The same, differences first: blue difference, luma, red difference, luma (V4L2's UYVY)
+    Uyvy,
     /// 4:2:0: a plane of luma, then one of blue and red differences in turn (V4L2's NV12)
     Nv12,
     /// 4:2:0: planes of luma, blue and red differences (I420; V4L2's YU12, rpicam's yuv420)
@@ -22,6 +26,15 @@ pub(crate) enum FrameFormat {
     /// Three bytes a pixel: red, green, blue (V4L2's RGB3)
     #[value(alias = "rgb")]
     Rgb24,
+    /// Three bytes a pixel: blue, green, red (V4L2's BGR3)
+    #[value(alias = "bgr")]
+    Bgr24,
+    /// Four bytes a pixel: red, green, blue, and one that is passed over (V4L2's XB24)
+    #[value(aliases = ["rgb0", "rgba"])]
+    Rgbx,
+    /// Four bytes a pixel: blue, green, red, and one that is passed over (V4L2's XR24)
+    #[value(aliases = ["bgr0", "bgra"])]
+    Bgrx,
     /// One byte of luma a pixel, full range (V4L2's GREY)
     #[value(alias = "gray")]
     Grey,
@@ -29,7 +42,7 @@ pub(crate) enum FrameFormat {
     Mjpeg,
 }
 
-/// Size, format and stride of frames: all that is needed to find their pixels.
+/// Size, format and stride of frames: all that is needed to find their pixels; and what their YUV stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     /// How the pixels lie in memory.
@@ -38,6 +51,8 @@ pub(crate) struct Layout {
     pub(crate) size: Size,
     /// Bytes from one row's start to the next one's, in the luma plane if there is one.
     pub(crate) stride: usize,
+    /// Matrix and range of YUV.
+    pub(crate) colours: Colours,
 }
 
 /// Why a frame cannot be used.
@@ -57,8 +72,9 @@ impl FrameFormat {
     pub(crate) const fn row_bytes(self, width: u32) -> usize {
         let width = width as usize;
         match self {
-            Self::Yuyv => width * 2,
-            Self::Rgb24 => width * 3,
+            Self::Yuyv | Self::Uyvy => width * 2,
+            Self::Rgb24 | Self::Bgr24 => width * 3,
+            Self::Rgbx | Self::Bgrx => width * 4,
             Self::Nv12 | Self::Yuv420 | Self::Grey => width,
             Self::Mjpeg => 0,
         }
@@ -66,10 +82,14 @@ impl FrameFormat {
 }
 
 impl Layout {
-    /// A layout of frames whose rows lie `stride` bytes apart, or without padding.
+    /// Of frames that are pictures with a layout of their own.
+    pub(crate) const JPEG: Self =
+        Self { format: FrameFormat::Mjpeg, size: Size::new(0, 0), stride: 0, colours: Colours::BT601 };
+
+    /// A layout of frames whose rows lie `stride` bytes apart, or without padding. Nothing is said of their colours.
     ///
     /// # Errors
-    /// A size that no picture has, an odd width where two pixels share a difference in one word (YUYV), or a stride
+    /// A size that no picture has, an odd width where two pixels share a difference in one word (YUYV, UYVY), or a stride
     /// shorter than a row.
     pub(crate) fn new(format: FrameFormat, size: Size, stride: Option<usize>) -> Result<Self, BadFrame> {
         let Size { width, height } = size;
@@ -81,8 +101,8 @@ impl Layout {
         if u64::from(width) * u64::from(height) > MOST_PIXELS {
             return Err(BadFrame(format!("{width} x {height} pixels are too many, {MOST_PIXELS} are the limit")));
         }
-        if format == FrameFormat::Yuyv && !width.is_multiple_of(2) {
-            return Err(BadFrame(format!("a YUYV frame has an even width, not {width}; check --width")));
+        if matches!(format, FrameFormat::Yuyv | FrameFormat::Uyvy) && !width.is_multiple_of(2) {
+            return Err(BadFrame(format!("a YUYV or UYVY frame has an even width, not {width}; check --width")));
         }
         let row = format.row_bytes(width);
         let stride = stride.unwrap_or(row);
@@ -94,7 +114,12 @@ impl Layout {
         if stride as u64 * u64::from(height) > 8 * MOST_PIXELS {
             return Err(BadFrame(format!("a stride of {stride} bytes is too long; check --stride")));
         }
-        Ok(Self { format, size, stride })
+        Ok(Self { format, size, stride, colours: ColourTags::default().resolve(format, size) })
+    }
+
+    /// The same layout, with what is said of the colours.
+    pub(crate) fn with_colours(self, tags: ColourTags) -> Self {
+        Self { colours: tags.resolve(self.format, self.size), ..self }
     }
 
     /// Bytes of a whole frame, the padding of its last row among them. A JPEG picture has none of its own.
@@ -103,8 +128,8 @@ impl Layout {
         match self.format {
             FrameFormat::Nv12 => self.stride * height + self.difference_stride() * height.div_ceil(2),
             FrameFormat::Yuv420 => self.stride * height + 2 * self.difference_stride() * height.div_ceil(2),
-            FrameFormat::Yuyv | FrameFormat::Rgb24 | FrameFormat::Grey => self.stride * height,
             FrameFormat::Mjpeg => 0,
+            _ => self.stride * height,
         }
     }
 
@@ -138,8 +163,7 @@ pub(crate) struct Frame {
 
 impl Default for Frame {
     fn default() -> Self {
-        let layout = Layout { format: FrameFormat::Mjpeg, size: Size::new(0, 0), stride: 0 };
-        Self { layout, bytes: Vec::new(), number: 0, captured: Instant::now() }
+        Self { layout: Layout::JPEG, bytes: Vec::new(), number: 0, captured: Instant::now() }
     }
 }
 

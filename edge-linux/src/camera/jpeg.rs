@@ -4,7 +4,7 @@
 //! libjpeg puts them in. It fills up with grey what a cut picture lacks, so those without an end are refused before.
 
 use super::frame::{BadFrame, MOST_PIXELS, RgbFrame};
-use crate::picture::{decode_jpeg, is_complete_jpeg};
+use crate::picture::{Budget, JpegHeaders, decode_jpeg};
 
 /// Decodes a picture into `rgb`.
 ///
@@ -14,9 +14,8 @@ pub(crate) fn decode(bytes: &[u8], rgb: &mut RgbFrame) -> Result<(), BadFrame> {
     if !bytes.starts_with(&[0xFF, 0xD8]) {
         return Err(BadFrame("the frame is no JPEG picture".into()));
     }
-    if !is_complete_jpeg(bytes) {
-        return Err(BadFrame("the JPEG picture is truncated".into()));
-    }
+    let headers = JpegHeaders::read(bytes).ok_or_else(|| BadFrame("the JPEG picture is truncated".into()))?;
+    headers.check(&Budget::FRAME).map_err(BadFrame)?;
     let decoded = decode_jpeg(bytes, |size| {
         if u64::from(size.width) * u64::from(size.height) > MOST_PIXELS {
             return Err("too large");

@@ -7,6 +7,8 @@
 //! Capture and decoding have a thread each, the network runs on the caller's. Between them lies a
 //! [`Mailbox`](mailbox::Mailbox) that keeps the newest frame only: a slow network drops frames, and never falls behind.
 
+mod child;
+pub(crate) mod colour;
 mod convert;
 mod events;
 pub(crate) mod frame;
@@ -14,14 +16,16 @@ mod jpeg;
 pub(crate) mod mailbox;
 mod outputs;
 pub(crate) mod pipeline;
+mod snapshots;
 pub(crate) mod sources;
 mod steady;
 pub(crate) mod view;
 
-pub(crate) use events::{Change, Hook, Snapshots};
+pub(crate) use events::{Change, Hook};
 pub(crate) use mailbox::Taken;
 pub(crate) use outputs::{Form, Moment, MqttCounts, Outputs, Stages, Steady, UNKNOWN};
 pub(crate) use pipeline::{Counts, Pipeline, Seen, Settings};
+pub(crate) use snapshots::Snapshots;
 pub(crate) use steady::{Steadiness, SteadyLabel};
 #[cfg(test)]
 pub(crate) mod testing;

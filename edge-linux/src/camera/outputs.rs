@@ -7,7 +7,9 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::pipeline::Counts;
+use crate::output::json_line;
 use crate::ranking::Class;
+use crate::terminal::plain;
 
 /// The label where no class is probable enough.
 pub(crate) const UNKNOWN: &str = "unknown";
@@ -51,9 +53,9 @@ pub(crate) struct Moment<'a> {
 /// States for an MQTT broker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct MqttCounts {
-    /// Handed to the connection.
+    /// Acknowledged by the broker.
     pub(crate) published: u64,
-    /// Made room for newer ones.
+    /// Made room for newer ones, or went away with a connection.
     pub(crate) dropped: u64,
     /// How often the broker was there.
     pub(crate) connections: u64,
@@ -83,6 +85,9 @@ pub(crate) struct Steady<'a> {
     pub(crate) probability: f64,
     /// Whether it is another one than a frame before.
     pub(crate) changed: bool,
+    /// The names of all classes above the threshold, where classes are independent of each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) present: Option<&'a [String]>,
 }
 
 /// The last line in JSON.
@@ -140,8 +145,7 @@ impl<'a> Outputs<'a> {
         let rate = self.rate.update(now, self.classified);
         match self.form {
             Form::Json => {
-                serde_json::to_writer(&mut *self.out, moment)?;
-                writeln!(self.out)?;
+                json_line(self.out, moment)?;
                 self.out.flush()?;
             }
             Form::Changes if moment.steady.changed => {
@@ -154,6 +158,7 @@ impl<'a> Outputs<'a> {
                 self.shown = Some(now);
                 let Steady { label, probability, .. } = moment.steady;
                 let best = moment.top.first().map(Class::to_string).unwrap_or_default();
+                let (label, best) = (plain(label), plain(&best));
                 let Counts { dropped, broken, .. } = moment.counts;
                 // Back to the line's start; what is left of the line before goes.
                 write!(
@@ -173,8 +178,7 @@ impl<'a> Outputs<'a> {
     pub(crate) fn end(&mut self, counts: Counts, mqtt: Option<MqttCounts>) -> Result<()> {
         let classified = self.classified;
         if self.form == Form::Json {
-            serde_json::to_writer(&mut *self.out, &End { classified, counts, mqtt })?;
-            writeln!(self.out)?;
+            json_line(self.out, &End { classified, counts, mqtt })?;
         } else {
             let Counts { captured, skipped, dropped, broken, reconnects } = counts;
             let new_line = if self.form == Form::Live { "\n" } else { "" };

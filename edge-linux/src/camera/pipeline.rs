@@ -4,6 +4,7 @@
 //! that was captured is accounted for: classified, skipped, dropped or broken.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -23,6 +24,12 @@ use crate::preprocess::Preprocessor;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 /// How often a waiting thread looks whether it should end.
 const GLANCE: Duration = Duration::from_millis(100);
+/// How long the threads may take to end. What hangs in a driver, at a pipe or in a picture ends with the program.
+const PARTING: Duration = Duration::from_millis(500);
+/// A source that held for so long broke for a new reason: it is told again.
+const STEADY: Duration = Duration::from_secs(600);
+/// So many attempts to reach a source in vain are told, even if its breaks are not.
+const MANY: u64 = 8;
 
 /// What to capture, and how to look at it.
 #[derive(Clone, Debug)]
@@ -87,12 +94,13 @@ struct Shared {
     settings: Settings,
     frames: Mailbox<Frame>,
     seen: Mailbox<Seen>,
-    stop: AtomicBool,
     skipped: AtomicU64,
     /// Not whole when they came.
     torn: AtomicU64,
     /// Came whole, but could not be decoded.
     undecodable: AtomicU64,
+    /// Were taken, and left when the program was to end.
+    left: AtomicU64,
     reconnects: AtomicU64,
     failure: Mutex<Option<Error>>,
 }
@@ -100,36 +108,62 @@ struct Shared {
 /// Frames on their way to the network.
 pub(crate) struct Pipeline {
     shared: Arc<Shared>,
-    decoder: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Pipeline {
-    /// Opens the source and starts both threads.
+    /// Opens the source and starts both threads. `None` where `interrupted` is set before the source is open.
     ///
     /// # Errors
     /// The source cannot be opened.
-    pub(crate) fn start(settings: Settings, preprocessor: Preprocessor) -> Result<Self> {
-        let source = settings.source.open(&settings.wanted)?;
+    pub(crate) fn start(
+        settings: Settings,
+        preprocessor: Preprocessor,
+        interrupted: &AtomicBool,
+    ) -> Result<Option<Self>> {
         let viewer = Viewer::new(settings.framing, preprocessor);
         let shared = Arc::new(Shared {
             settings,
             frames: Mailbox::default(),
             seen: Mailbox::default(),
-            stop: AtomicBool::new(false),
             skipped: AtomicU64::new(0),
             torn: AtomicU64::new(0),
             undecodable: AtomicU64::new(0),
+            left: AtomicU64::new(0),
             reconnects: AtomicU64::new(0),
             failure: Mutex::new(None),
         });
-        // Not waited for at the end: it may hang in a driver or at a pipe.
+        // It is opened on its thread, for that may take long: a camera that doesn't answer, a pipe that nobody writes to.
+        let (told, opened) = mpsc::channel();
         let capturing = Arc::clone(&shared);
-        let capture = move || capturing.capture(source);
-        thread::Builder::new().name("capture".into()).spawn(capture).context("cannot start a thread")?;
-        let decoding = Arc::clone(&shared);
+        let capture = move || {
+            let Settings { source, wanted, .. } = &capturing.settings;
+            let source = source.open(wanted);
+            let is_open = source.is_ok();
+            match source {
+                Ok(source) if told.send(Ok(())).is_ok() => capturing.capture(source),
+                Err(error) if !is_open => drop(told.send(Err(error))),
+                _ => {}
+            }
+        };
+        let capturer = thread::Builder::new().name("capture".into()).spawn(capture).context("cannot start a thread")?;
+        let mut pipeline = Self { shared, threads: vec![capturer] };
+        loop {
+            match opened.recv_timeout(GLANCE) {
+                Ok(result) => break result?,
+                Err(RecvTimeoutError::Disconnected) => pipeline.shared.panicked()?,
+                Err(RecvTimeoutError::Timeout) if interrupted.load(Ordering::Acquire) => {
+                    pipeline.stop()?;
+                    return Ok(None);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+        let decoding = Arc::clone(&pipeline.shared);
         let decode = move || decoding.decode(viewer);
         let decoder = thread::Builder::new().name("decode".into()).spawn(decode).context("cannot start a thread")?;
-        Ok(Self { shared, decoder: Some(decoder) })
+        pipeline.threads.push(decoder);
+        Ok(Some(pipeline))
     }
 
     /// Waits for the newest frame, but not longer than `patience`.
@@ -137,16 +171,28 @@ impl Pipeline {
         self.shared.seen.take(seen, patience)
     }
 
-    /// Ends both threads. What is under way is dropped.
+    /// Counts a frame that was taken as dropped: it will not be classified.
+    pub(crate) fn leave(&self) {
+        self.shared.left.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Ends both threads. What is under way is dropped; what hangs is left to the program's end.
     ///
     /// # Errors
     /// The source broke and does not come back, or no frame can be resized.
     pub(crate) fn stop(&mut self) -> Result<()> {
-        self.shared.stop.store(true, Ordering::Release);
+        self.shared.stop().store(true, Ordering::Release);
         self.shared.frames.abandon();
         self.shared.seen.abandon();
-        if let Some(Err(_)) = self.decoder.take().map(JoinHandle::join) {
-            anyhow::bail!("the decoder failed; please report how");
+        let end = Instant::now() + PARTING;
+        while Instant::now() < end && !self.threads.iter().all(JoinHandle::is_finished) {
+            thread::sleep(Duration::from_millis(2));
+        }
+        for thread in self.threads.drain(..).filter(JoinHandle::is_finished) {
+            let name = thread.thread().name().unwrap_or_default().to_owned();
+            if thread.join().is_err() {
+                anyhow::bail!("the thread '{name}' failed; please report how");
+            }
         }
         let failure = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         failure.map_or(Ok(()), Err)
@@ -154,14 +200,14 @@ impl Pipeline {
 
     /// What became of the frames up to now. They add up after [`stop`](Self::stop).
     pub(crate) fn counts(&self) -> Counts {
-        let Shared { frames, seen, skipped, torn, undecodable, reconnects, .. } = &*self.shared;
+        let Shared { frames, seen, skipped, torn, undecodable, left, reconnects, .. } = &*self.shared;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (seen, frames) = (seen.counts(), frames.counts());
         let (skipped, torn) = (read(skipped), read(torn));
         Counts {
             captured: frames.put + skipped + torn,
             skipped,
-            dropped: frames.dropped + seen.dropped + seen.refused,
+            dropped: frames.dropped + seen.dropped + seen.refused + read(left),
             broken: torn + read(undecodable),
             reconnects: read(reconnects),
         }
@@ -169,6 +215,11 @@ impl Pipeline {
 }
 
 impl Shared {
+    /// Set when the threads are to end.
+    fn stop(&self) -> &AtomicBool {
+        &self.settings.wanted.stop
+    }
+
     /// The capturing thread.
     fn capture(&self, mut source: Box<dyn Source>) {
         let Settings { source: name, every, .. } = &self.settings;
@@ -177,7 +228,8 @@ impl Shared {
         let mut frame = Frame::default();
         let mut number = 0;
         let mut pause = PAUSES.0;
-        while !self.stop.load(Ordering::Acquire) {
+        let mut breaks = Breaks::default();
+        while !self.stop().load(Ordering::Acquire) {
             match source.read(&mut frame) {
                 Ok(Read::Frame) => {
                     pause = PAUSES.0;
@@ -194,11 +246,16 @@ impl Shared {
                     number += 1;
                     complain(&self.torn, number, &why);
                 }
-                Ok(Read::End) => break,
+                Ok(Read::End) => {
+                    if number == 0 && !self.stop().load(Ordering::Acquire) {
+                        self.fail(anyhow!("{name}: it ended without a frame; look at what should have filled it"));
+                    }
+                    break;
+                }
                 Err(error) if name.comes_back() => {
-                    report_error(&error);
                     drop(source);
-                    match self.open_anew(&mut pause) {
+                    let is_told = breaks.tell(&error);
+                    match self.open_anew(&mut pause, is_told) {
                         Some(opened) => source = opened,
                         None => break,
                     }
@@ -211,28 +268,35 @@ impl Shared {
         }
     }
 
-    /// Tries until it succeeds, or should end.
-    fn open_anew(&self, pause: &mut Duration) -> Option<Box<dyn Source>> {
+    /// Tries until it succeeds, or should end. `is_told`: whether people know that the source broke.
+    fn open_anew(&self, pause: &mut Duration, mut is_told: bool) -> Option<Box<dyn Source>> {
         let Settings { source, wanted, .. } = &self.settings;
-        loop {
+        for tries in 1_u64.. {
             let end = Instant::now() + *pause;
             *pause = PAUSES.1.min(*pause * 2);
             while Instant::now() < end {
-                if self.stop.load(Ordering::Acquire) {
+                if self.stop().load(Ordering::Acquire) {
                     return None;
                 }
                 thread::sleep(GLANCE.min(end.saturating_duration_since(Instant::now())));
             }
-            let tries = self.reconnects.fetch_add(1, Ordering::Relaxed) + 1;
+            self.reconnects.fetch_add(1, Ordering::Relaxed);
             match source.open(wanted) {
                 Ok(opened) => {
-                    notice(format_args!("{source}: opened anew"));
+                    if is_told {
+                        notice(format_args!("{source}: opened anew"));
+                    }
                     return Some(opened);
                 }
-                Err(error) if tries.is_power_of_two() => report_error(&error),
+                Err(_) if self.stop().load(Ordering::Acquire) => return None,
+                Err(error) if tries.is_power_of_two() && (is_told || tries >= MANY) => {
+                    is_told = true;
+                    report_error(&counted(&error, tries, "attempts"));
+                }
                 Err(_) => {}
             }
         }
+        None
     }
 
     /// The decoding thread.
@@ -260,6 +324,39 @@ impl Shared {
     fn fail(&self, error: Error) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
+
+    /// The error of a capturing thread that ended without a word.
+    fn panicked(&self) -> Result<()> {
+        Err(anyhow!("{}: the capturing thread failed; please report how", self.settings.source))
+    }
+}
+
+/// How often a source broke. A camera that breaks again and again is told the first time, the second, the fourth ...
+#[derive(Default)]
+struct Breaks {
+    count: u64,
+    last: Option<Instant>,
+}
+
+impl Breaks {
+    /// Tells of a break, unless it is one of many. Whether it was told.
+    fn tell(&mut self, error: &Error) -> bool {
+        if self.last.is_some_and(|last| last.elapsed() > STEADY) {
+            self.count = 0;
+        }
+        self.last = Some(Instant::now());
+        self.count += 1;
+        let is_told = self.count.is_power_of_two();
+        if is_told {
+            report_error(&counted(error, self.count, "times"));
+        }
+        is_told
+    }
+}
+
+/// The error, with how often it was there if that was more than once.
+fn counted(error: &Error, count: u64, what: &str) -> Error {
+    if count == 1 { anyhow!("{error:#}") } else { anyhow!("{error:#} ({count} {what} so far)") }
 }
 
 /// Closes the mailbox of frames when the capturing thread ends, however it ends.
@@ -268,7 +365,7 @@ struct Closed<'a>(&'a Shared);
 impl Drop for Closed<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.0.fail(anyhow!("{}: the capturing thread failed; please report how", self.0.settings.source));
+            self.0.panicked().unwrap_or_else(|error| self.0.fail(error));
         }
         self.0.frames.close();
     }

@@ -16,7 +16,7 @@ use tinception_core::session::{Observer, Prepared, Values};
 use crate::engine::Engine;
 use crate::output::{Align, file_error, grouped, json, table};
 use crate::threads::{self, Pool};
-use crate::{backend, parallel, tin};
+use crate::{backend, limits, parallel, tin};
 
 /// Without --runs: at least this many runs, and as many as fit in this time.
 const FEWEST_RUNS: usize = 5;
@@ -138,8 +138,9 @@ fn bench_core(args: &Args, model: &Model<'static>, backend: AnyBackend) -> Resul
         median_ms: 0.0,
     });
     let mut steps: Vec<_> = steps.collect();
-    let macs = steps.iter().map(|step| step.macs).sum();
+    let macs = steps.iter().map(|step| step.macs).fold(0, u64::saturating_add);
     let threads = threads(args)?;
+    limits::check(&args.model, model, backend, threads)?;
     let prepared = backend::prepare(model, backend)?;
     let (times, per_second) = repeat(args, || time_session(args, model, &prepared, threads))?;
     for (index, step) in steps.iter_mut().enumerate() {

@@ -14,8 +14,9 @@ use tinception_core::model::Checksum;
 use tinception_models::artefacts;
 
 use super::classify::check_labels;
+use crate::camera::colour::{ColourTags, Matrix, Range};
 use crate::camera::frame::FrameFormat;
-use crate::camera::sources::{Name, SILENCE, Wanted};
+use crate::camera::sources::{Name, NameParser, SILENCE, Wanted};
 use crate::camera::view::{Framing, Region, Turn};
 use crate::camera::{
     Change, Counts, Form, Hook, Moment, MqttCounts, Outputs, Pipeline, Seen, Settings, Snapshots, Stages, Steadiness,
@@ -36,10 +37,12 @@ const GLANCE: Duration = Duration::from_millis(100);
 #[command(after_help = "\
 Sources:\n  \
 v4l2:/dev/video0    a USB camera or capture card (`tinception cameras` lists them)\n  \
-pipe:-              raw frames on standard input; needs --width, --height and --format\n  \
+pipe:-              raw frames on standard input; needs --width, --height and --format (mjpeg: --format alone)\n  \
 mjpeg:http://...    the stream of a network camera\n  \
+snapshot:http://... a network camera that gives one JPEG picture a request; --rate a second\n  \
+rtsp://...          a network camera, where ffmpeg is installed; also rtsps://\n  \
 y4m:FILE            a YUV4MPEG2 file, or - for standard input\n  \
-images:DIR          the pictures of a folder, over and over again\n  \
+images:DIR          the pictures of a folder, over and over again; --rate a second\n  \
 video:FILE          any video, where ffmpeg is installed\n\n\
 Live sources give the newest frame: those that come while the network works are dropped and counted. The others wait.\n\n\
 --on-change has the shell run a command; TINCEPTION_LABEL, TINCEPTION_PREVIOUS, TINCEPTION_PROBABILITY and\n\
@@ -51,7 +54,7 @@ tinception camera mjpeg:http://camera.local:8080/?action=stream --json\n  \
 tinception camera video:birds.mp4 --on-change 'echo $TINCEPTION_LABEL >> birds.txt'")]
 pub(crate) struct Args {
     /// Where frames come from
-    #[arg(value_name = "SOURCE", default_value = "v4l2:/dev/video0")]
+    #[arg(value_name = "SOURCE", default_value = "v4l2:/dev/video0", value_parser = NameParser)]
     source: Name,
     /// Options from a file (TOML): its keys are the names of the long options, and `source`. The command line wins
     #[arg(long, value_name = "FILE")]
@@ -102,10 +105,17 @@ struct FrameArgs {
     /// How pixels lie in memory: asked of a camera (what costs least if it isn't said), or that of raw frames
     #[arg(long, value_enum)]
     format: Option<FrameFormat>,
-    /// Frames a second that a camera is asked for
+    /// Frames a second that a camera is asked for, or pictures a second of a folder or of single requests (one if it isn't
+    /// said)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     rate: Option<u32>,
-    /// A camera that is silent for so many seconds is opened anew
+    /// How YUV was made of RGB, whatever the source says of it
+    #[arg(long, value_enum)]
+    matrix: Option<Matrix>,
+    /// Which values of YUV stand for black and white, whatever the source says of it
+    #[arg(long, value_enum)]
+    range: Option<Range>,
+    /// A camera that gives no whole frame for so many seconds is opened anew
     #[arg(long, value_name = "SECONDS", default_value_t = SILENCE.as_secs(),
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     silence: u64,
@@ -135,9 +145,10 @@ struct LabelArgs {
     /// Average the probabilities over about N frames
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     average: u16,
-    /// Averaged probability that a class needs; below it the label is `unknown`
-    #[arg(long, value_name = "P", default_value_t = 0.3, value_parser = probability)]
-    threshold: f64,
+    /// Averaged probability that a class needs; below it the label is `unknown`. By default a quarter above chance, and at
+    /// least 0.3: 0.75 for two classes, 0.5 for four, 0.3 from twenty on
+    #[arg(long, value_name = "P", value_parser = probability)]
+    threshold: Option<f64>,
     /// Lead that another class needs to take over, and how far below the threshold a label may fall
     #[arg(long, value_name = "P", default_value_t = 0.1, value_parser = probability)]
     hysteresis: f64,
@@ -147,9 +158,15 @@ struct LabelArgs {
     /// Run a command when the label changes
     #[arg(long, value_name = "COMMAND")]
     on_change: Option<String>,
-    /// Keep a picture (PNG) of each moment when the label changes
+    /// Kill that command, and what it started, after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    on_change_limit: u64,
+    /// Keep a picture (PNG) of each moment when the label changes; its name has date and time (UTC)
     #[arg(long, value_name = "DIR")]
     snapshots: Option<PathBuf>,
+    /// Keep no more than the newest N of these pictures; all of them if it isn't said
+    #[arg(long, value_name = "N", requires = "snapshots", value_parser = clap::value_parser!(u32).range(1..))]
+    snapshots_keep: Option<u32>,
 }
 
 /// A number from 0 to 1.
@@ -160,13 +177,16 @@ fn probability(text: &str) -> Result<f64, String> {
 
 impl Args {
     fn settings(&self) -> Settings {
-        let FrameArgs { width, height, stride, format, rate, silence, every, rotate, mirror, roi, .. } = &self.frames;
+        let FrameArgs { width, height, stride, format, rate, matrix, range, .. } = &self.frames;
+        let FrameArgs { silence, every, rotate, mirror, roi, .. } = &self.frames;
         let wanted = Wanted {
             size: width.zip(*height),
             stride: *stride,
             format: *format,
             rate: *rate,
             silence: Some(Duration::from_secs(*silence)),
+            colours: ColourTags { matrix: *matrix, range: *range },
+            stop: Arc::default(),
         };
         let framing = Framing { turn: *rotate, mirror: *mirror, region: *roi };
         Settings { source: self.source.clone(), wanted, framing, every: *every }
@@ -189,46 +209,57 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     let network = engine::open(&args.model, &options)?;
     #[cfg(feature = "serve")]
     let live = args.page.start(&args.model, options, args.labels.as_deref())?;
-    let labels = match &args.labels {
-        Some(path) => Labels::read(path)?,
-        None => Labels::new(network.labels().into_iter()),
-    };
-    let snapshots = args.labelling.snapshots.as_deref().map(Snapshots::new).transpose()?;
+    let labels = Labels::of(&*network, args.labels.as_deref())?;
+    let LabelArgs { snapshots, snapshots_keep, on_change, on_change_limit, .. } = &args.labelling;
+    let keep = snapshots_keep.map(|keep| keep as usize);
+    let snapshots = snapshots.as_deref().map(|folder| Snapshots::new(folder, keep)).transpose()?;
     #[cfg(feature = "mqtt")]
     let mqtt = args.mqtt.start(&args.model)?;
     let stop = stopped_by_signals()?;
-    let mut pipeline = Pipeline::start(args.settings(), network.preprocessor().clone())?;
+    // A line that is written over and over again needs control characters, which `out` escapes.
+    let mut stdout = std::io::stdout();
+    let out = if args.form() == Form::Live { &mut stdout } else { out };
+    let mut outputs = Outputs::new(args.form(), out);
+    let Some(mut pipeline) = Pipeline::start(args.settings(), network.preprocessor().clone(), stop)? else {
+        outputs.end(Counts::default(), None)?;
+        return Ok(ExitCode::SUCCESS);
+    };
     let mut watcher = Watcher {
         args,
         network: &*network,
         labels: &labels,
-        hook: args.labelling.on_change.clone().map(Hook::new),
+        hook: on_change.clone().map(|command| Hook::new(command, Duration::from_secs(*on_change_limit))),
         snapshots,
-        outputs: Outputs::new(args.form(), out),
+        outputs,
         #[cfg(feature = "serve")]
         live,
         #[cfg(feature = "mqtt")]
         mqtt,
         service: Service::ready(),
     };
-    let watched = watcher.watch(&pipeline, &stop);
+    let watched = watcher.watch(&pipeline, stop);
     watcher.service.stopping();
-    // What the source says counts more than that nothing comes any more.
-    pipeline.stop().and(watched)?;
+    let stopped = pipeline.stop();
     if let Some(hook) = &mut watcher.hook {
-        hook.finish();
+        hook.finish(stop);
+    }
+    #[cfg(feature = "mqtt")]
+    if let Some(mqtt) = &mut watcher.mqtt {
+        mqtt.finish();
     }
     let mqtt = watcher.mqtt_counts();
-    watcher.outputs.end(pipeline.counts(), mqtt)?;
+    let told = watcher.outputs.end(pipeline.counts(), mqtt);
+    // What the source says counts more than that nothing comes any more.
+    stopped.and(watched).and(told)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Set by SIGTERM and SIGINT. The second of them ends the program at once.
-fn stopped_by_signals() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
+/// Set by SIGTERM and SIGINT, until the program ends. The second of them ends it at once.
+fn stopped_by_signals() -> Result<&'static AtomicBool> {
+    let stop: &'static Arc<AtomicBool> = Box::leak(Box::default());
     for signal in [SIGTERM, SIGINT] {
-        flag::register_conditional_default(signal, Arc::clone(&stop)).context("cannot wait for signals")?;
-        flag::register(signal, Arc::clone(&stop)).context("cannot wait for signals")?;
+        flag::register_conditional_default(signal, Arc::clone(stop)).context("cannot wait for signals")?;
+        flag::register(signal, Arc::clone(stop)).context("cannot wait for signals")?;
     }
     Ok(stop)
 }
@@ -250,10 +281,11 @@ struct Watcher<'a> {
 
 impl Watcher<'_> {
     /// Until the source ends, enough frames were classified, or a signal comes.
-    fn watch(&mut self, pipeline: &Pipeline, stop: &AtomicBool) -> Result<()> {
+    fn watch(&mut self, pipeline: &Pipeline, stop: &'static AtomicBool) -> Result<()> {
         let LabelArgs { average, threshold, hysteresis, .. } = self.args.labelling;
         let mut steady = SteadyLabel::new(Steadiness { frames: average, threshold, hysteresis });
         let mut worker = self.network.worker();
+        worker.stop_at(stop);
         let mut seen = Seen::default();
         let mut name = UNKNOWN.to_owned();
         let mut classified = 0;
@@ -279,12 +311,23 @@ impl Watcher<'_> {
             }
             let start = Instant::now();
             #[cfg(feature = "serve")]
-            let (scores, saturation) = match self.live.as_ref().is_some_and(crate::serve::Live::wants_saturation) {
-                true => worker.classify_watched(&seen.pixels)?,
-                false => (worker.classify(&seen.pixels)?, None),
+            let ranked = match self.live.as_ref().is_some_and(crate::serve::Live::wants_saturation) {
+                true => worker.classify_watched(&seen.pixels),
+                false => worker.classify(&seen.pixels).map(|scores| (scores, None)),
             };
             #[cfg(not(feature = "serve"))]
-            let scores = worker.classify(&seen.pixels)?;
+            let ranked = worker.classify(&seen.pixels);
+            let ranked = match ranked {
+                Err(_) if stop.load(Ordering::Acquire) => {
+                    pipeline.leave();
+                    break;
+                }
+                result => result?,
+            };
+            #[cfg(feature = "serve")]
+            let (scores, saturation) = ranked;
+            #[cfg(not(feature = "serve"))]
+            let scores = ranked;
             let network_ms = milliseconds(start.elapsed());
             if classified == 0 {
                 check_labels(self.labels, &scores, self.args.labels.as_deref().unwrap_or(&self.args.model))?;
@@ -300,6 +343,9 @@ impl Watcher<'_> {
             if changed || silent || classified == 1 {
                 self.service.status(&name);
             }
+            let present = steady.present();
+            let present: Option<Vec<String>> =
+                present.map(|classes| classes.into_iter().map(|class| self.labels.get(class)).collect());
             (last, silent) = (Instant::now(), false);
             let moment = Moment {
                 frame: seen.number,
@@ -310,7 +356,13 @@ impl Watcher<'_> {
                     network_ms,
                 },
                 top: ranking::best(&scores, self.labels, self.args.labelling.top),
-                steady: Steady { label: &name, class: steady.class(), probability: steady.probability(), changed },
+                steady: Steady {
+                    label: &name,
+                    class: steady.class(),
+                    probability: steady.probability(),
+                    changed,
+                    present: present.as_deref(),
+                },
                 counts: pipeline.counts(),
                 mqtt: self.mqtt_counts(),
                 #[cfg(feature = "serve")]

@@ -5,22 +5,25 @@
 //! ```
 //!
 //! The keys are the names of the long options, and `source`. They are read off the command's own definition, so that an
-//! option that is added is a key too. What the command line or the environment says is left out of the file.
+//! option that is added is a key too; one that may be given several times takes a list. What the command line or the environment
+//! says is left out of the file.
 
 use std::any::TypeId;
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, Command};
 use toml::{Table, Value};
 
+use crate::files;
 use crate::output::file_error;
 
 /// The command that has the option.
 const COMMAND: &str = "camera";
+/// Largest file that is read: options take a few hundred bytes.
+const LARGEST_FILE: u64 = 1 << 20;
 /// Of the argument that names the file; no key.
 const CONFIG: &str = "config";
 
@@ -64,8 +67,8 @@ pub(crate) fn expand(program: &Command, line: &[OsString]) -> Result<Option<Expa
             let keys = "keys are the long options of `tinception camera`, and `source`";
             return Err(file_error(file, format_args!("unknown key `{key}`; {keys}")));
         };
-        match option(arg, value) {
-            Ok(option) if !said(arg) => expanded.extend(option),
+        match options(arg, value) {
+            Ok(options) if !said(arg) => expanded.extend(options),
             Ok(_) => {}
             Err(kind) => return Err(file_error(file, format_args!("`{key}` must be {kind}"))),
         }
@@ -75,7 +78,8 @@ pub(crate) fn expand(program: &Command, line: &[OsString]) -> Result<Option<Expa
 }
 
 fn read(file: &Path) -> Result<Table> {
-    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let bytes = files::read(file, LARGEST_FILE)?;
+    let text = String::from_utf8(bytes).map_err(|_| file_error(file, "is no text in UTF-8"))?;
     text.parse().map_err(|error: toml::de::Error| {
         let start = error.span().map_or(0, |span| span.start);
         let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
@@ -89,6 +93,17 @@ fn name(arg: &Arg) -> &str {
 }
 
 /// The value as the command line has it, or of what kind it should have been.
+fn options(arg: &Arg, value: &Value) -> Result<Vec<OsString>, &'static str> {
+    match (arg.get_action(), value) {
+        (ArgAction::Append, Value::Array(values)) => {
+            let options = values.iter().map(|value| option(arg, value)).collect::<Result<Vec<_>, _>>();
+            Ok(options.map_err(|_| "text in quotes, or a list of it")?.into_iter().flatten().collect())
+        }
+        _ => Ok(option(arg, value)?.into_iter().collect()),
+    }
+}
+
+/// One value as the command line has it.
 fn option(arg: &Arg, value: &Value) -> Result<Option<OsString>, &'static str> {
     let numbers =
         [TypeId::of::<u16>(), TypeId::of::<u32>(), TypeId::of::<u64>(), TypeId::of::<usize>(), TypeId::of::<f64>()];

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::mqtt::{Broker, Mqtt, Topic};
+use crate::mqtt::{BrokerText, Mqtt, Topic};
 
 /// Where labels are published.
 #[derive(clap::Args, Debug)]
 pub(crate) struct MqttArgs {
     /// Publish labels at an MQTT broker: mqtt://HOST, or mqtt://USER:PASSWORD@HOST:PORT. Home Assistant finds the sensor by itself
     #[arg(long, value_name = "BROKER")]
-    mqtt: Option<Broker>,
+    mqtt: Option<BrokerText>,
     /// Topic below which they are published (state, availability); each camera needs one of its own
     #[arg(long, value_name = "TOPIC", default_value = "tinception")]
     mqtt_topic: Topic,
@@ -23,7 +23,8 @@ pub(crate) struct MqttArgs {
 impl MqttArgs {
     /// Starts the connection, if it is asked for. It need not succeed now.
     pub(crate) fn start(&self, model: &Path) -> Result<Option<Mqtt>> {
-        let Some(broker) = self.mqtt.clone() else { return Ok(None) };
+        let Some(broker) = &self.mqtt else { return Ok(None) };
+        let broker = broker.broker()?;
         let broker = match &self.mqtt_password {
             Some(password) => broker.with_password(password)?,
             None => broker,

@@ -9,7 +9,7 @@ use anyhow::Result;
 use crate::engine::{self, OpenOptions};
 use crate::labels::Labels;
 use crate::output::notice;
-use crate::serve::{self, Access, Desk, Feed, Live};
+use crate::serve::{self, Access, Desk, Feed, HostName, Live};
 
 /// Where the page is, and who sees it.
 #[derive(clap::Args, Debug)]
@@ -22,13 +22,17 @@ pub(crate) struct PageArgs {
     /// it isn't said and ADDRESS is open to other machines
     #[arg(long, value_name = "TEXT", env = "TINCEPTION_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// Without a token the page is for this machine, asked for by number or as localhost; a further name by which it may be
+    /// asked for (several: once for each)
+    #[arg(long, value_name = "NAME")]
+    allow_host: Vec<HostName>,
 }
 
 impl PageArgs {
     /// Serves the page, if it is asked for. Pictures that are posted to it are classified by a network of its own.
     pub(crate) fn start(&self, model: &Path, options: OpenOptions, labels: Option<&Path>) -> Result<Option<Live>> {
         let Some(address) = self.serve else { return Ok(None) };
-        let access = Access::new(address, self.token.clone())?;
+        let access = Access::new(address, self.token.clone(), self.allow_host.clone())?;
         let labels = labels.map(Labels::read).transpose()?;
         let model = model.to_owned();
         // One thread: the camera's frames go first.

@@ -34,6 +34,9 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     }
     for device in devices {
         writeln!(out, "v4l2:{}  {}", device.device.display(), device.name)?;
+        for name in device.names {
+            writeln!(out, "  also v4l2:{}", name.display())?;
+        }
         for format in device.formats {
             let code = if format.understood { format.code } else { format!("[{}]", format.code) };
             writeln!(out, "  {code:<6}  {}", format.sizes.join(" "))?;

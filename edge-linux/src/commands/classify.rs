@@ -1,34 +1,39 @@
 //! `tinception classify`.
 
 use std::ffi::OsStr;
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
 use tinception_core::image::ColourOrder;
 use tinception_core::model::Checksum;
 use tinception_models::artefacts;
 
-use crate::engine::{self, Engine, Network, OpenOptions, Scores, StepHash, Worker};
+use crate::destination;
+use crate::engine::{self, Classes, Engine, Network, OpenOptions, Scores, StepHash, Worker};
+use crate::files;
 use crate::labels::Labels;
-use crate::output::{BAD_INPUT, check_writable, file_error, json, report_error, write_file};
-use crate::preprocess::PreprocessArgs;
+use crate::output::{BAD_INPUT, file_error, json, notice, report_error};
+use crate::picture::Budget;
+use crate::preprocess::{PreprocessArgs, Preprocessor};
 use crate::ranking::{self, Class};
+use crate::terminal::{Plain, plain};
 use crate::threads;
 
 /// Arguments of `classify`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Reads JPEG, PNG, BMP and WebP. A photo's EXIF orientation is applied, an alpha channel dropped, 16 bits become 8.\n\
+Reads JPEG, PNG, BMP and WebP; of a folder, all pictures in it and in its folders; for -, one from standard input. A photo's EXIF orientation is applied, an alpha channel dropped, 16 bits become 8.\n\
 A picture that cannot be read is reported, the others are classified all the same; the exit code is then 2.\n\n\
 Without --model, a model on board looks at the pictures (`tinception zoo`).\n\n\
-Examples:\n  tinception classify photo.jpg\n  tinception classify photo.jpg --model googlenet.tin\n  \
+Examples:\n  tinception classify photo.jpg\n  tinception classify photos/ --model googlenet.tin\n  \
+curl -s http://camera/snapshot.jpg | tinception classify -\n  \
 tinception classify *.jpg --model googlenet.onnx --preset caffe-imagenet --labels synset_words.txt --json")]
 pub(crate) struct Args {
-    /// Pictures
+    /// Pictures, folders of pictures, or - for standard input
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// Network: .tin (int8), .onnx (float; with --preset), or the name of a model on board
@@ -71,6 +76,8 @@ struct Classified<'a> {
     file: String,
     engine: &'static str,
     model: &'a str,
+    /// How the classes go together.
+    classes: Classes,
     top: Vec<Class>,
     time_ms: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,31 +103,33 @@ enum Entry<'a> {
 /// Runs the command.
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     if let Some(path) = &args.dump_input {
-        check_writable(path)?;
+        let others = args.labels.iter().chain([&args.model]);
+        destination::check(path, args.images.iter().chain(others).map(PathBuf::as_path))?;
     }
+    let mut stderr = Plain(io::stderr());
+    let out = destination::text_beside(args.dump_input.as_deref(), out, &mut stderr);
     let network = open(args)?;
     if args.hash_steps && network.engine() != Engine::Core {
         return Err(file_error(&args.model, "--hash-steps hashes the steps of .tin files; leave it out"));
     }
-    if args.dump_input.is_some() && args.images.len() > 1 {
+    let pictures = pictures(&args.images)?;
+    if args.dump_input.is_some() && pictures.len() > 1 {
         bail!("--dump-input: writes one file; give one picture");
     }
-    let labels = match &args.labels {
-        Some(path) => Labels::read(path)?,
-        None => Labels::new(network.labels().into_iter()),
-    };
+    let labels = Labels::of(&*network, args.labels.as_deref())?;
     let mut worker = network.worker();
     let mut failed = false;
     let model = args.model.display().to_string();
     let mut entries = Vec::new();
-    for path in &args.images {
-        let file = path.display().to_string();
-        match classify(args, &*network, &mut *worker, &labels, path) {
+    for picture in &pictures {
+        let file = picture.name().display().to_string();
+        match classify(args, &*network, &mut *worker, &labels, picture) {
             Ok((scores, time_ms, steps)) => {
                 let engine = network.engine().name();
                 let steps = args.hash_steps.then_some(steps);
                 let top = ranking::best(&scores, &labels, args.top);
-                let classified = Classified { file, engine, model: &model, top, time_ms, steps: steps.map(numbered) };
+                let (classes, steps) = (scores.classes, steps.map(numbered));
+                let classified = Classified { file, engine, model: &model, classes, top, time_ms, steps };
                 if !args.json {
                     print(out, &classified)?;
                 }
@@ -141,6 +150,66 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     Ok(if failed { BAD_INPUT.into() } else { ExitCode::SUCCESS })
 }
 
+/// What is classified.
+enum Input {
+    /// A file.
+    File(PathBuf),
+    /// One picture, up to the end.
+    Stdin,
+    /// A folder without pictures, and what is wrong with it.
+    Folder(PathBuf, String),
+}
+
+impl Input {
+    fn name(&self) -> &Path {
+        match self {
+            Self::File(path) | Self::Folder(path, _) => path,
+            Self::Stdin => Path::new("standard input"),
+        }
+    }
+
+    fn pixels(&self, preprocessor: &Preprocessor) -> Result<Vec<u8>> {
+        match self {
+            Self::File(path) => preprocessor.read(path),
+            Self::Folder(_, error) => Err(anyhow!("{error}")),
+            Self::Stdin => {
+                let budget = Budget::FILE;
+                let mut bytes = Vec::new();
+                let input = io::stdin().lock().take(budget.bytes).read_to_end(&mut bytes);
+                input.context("standard input: cannot be read")?;
+                preprocessor.parse(&bytes, self.name(), &budget)
+            }
+        }
+    }
+}
+
+/// The pictures that the command line names, those of folders in their place. Files of folders that are passed over are
+/// counted on standard error.
+fn pictures(named: &[PathBuf]) -> Result<Vec<Input>> {
+    let mut inputs = Vec::new();
+    for path in named {
+        if path.as_os_str() == "-" {
+            if inputs.iter().any(|input| matches!(input, Input::Stdin)) {
+                bail!("-: standard input is one picture; give - once");
+            }
+            inputs.push(Input::Stdin);
+        } else if path.is_dir() {
+            match files::find(path) {
+                Ok(found) => {
+                    if let Some(note) = found.note() {
+                        notice(format_args!("{}: {note}", path.display()));
+                    }
+                    inputs.extend(found.pictures.into_iter().map(Input::File));
+                }
+                Err(error) => inputs.push(Input::Folder(path.clone(), format!("{error:#}"))),
+            }
+        } else {
+            inputs.push(Input::File(path.clone()));
+        }
+    }
+    Ok(inputs)
+}
+
 fn open(args: &Args) -> Result<Box<dyn Network>> {
     let checksum = if args.skip_checksum { Checksum::Skip } else { Checksum::Verify };
     let threads = threads::for_file(&args.model, args.engine, args.threads)?;
@@ -156,11 +225,11 @@ fn classify(
     network: &dyn Network,
     worker: &mut dyn Worker,
     labels: &Labels,
-    path: &Path,
+    picture: &Input,
 ) -> Result<(Scores, f64, Vec<StepHash>)> {
-    let pixels = network.preprocessor().read(path)?;
+    let pixels = picture.pixels(network.preprocessor())?;
     if let Some(dump) = &args.dump_input {
-        write_file(dump, &dumped(network, dump, &pixels)?)?;
+        destination::write(dump, &dumped(network, dump, &pixels)?)?;
     }
     let start = Instant::now();
     let (scores, hashes) =
@@ -205,7 +274,12 @@ fn numbered(hashes: Vec<StepHash>) -> Vec<Step> {
 }
 
 fn print(out: &mut dyn Write, classified: &Classified<'_>) -> Result<()> {
-    writeln!(out, "{}  ({:.1} ms, {})", classified.file, classified.time_ms, classified.engine)?;
+    let kind = match classified.classes {
+        Classes::Exclusive => "",
+        Classes::Independent => ", each class by itself",
+    };
+    let file = plain(&classified.file);
+    writeln!(out, "{file}  ({:.1} ms, {}{kind})", classified.time_ms, classified.engine)?;
     ranking::print(out, &classified.top)?;
     for step in classified.steps.iter().flatten() {
         writeln!(out, "  {:>4}  {}  {}", step.index, step.crc32, step.name)?;

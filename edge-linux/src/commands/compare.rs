@@ -10,7 +10,8 @@ use anyhow::Result;
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Both networks get the same pixels. The signal to quantisation noise ratio (SQNR) of a layer counts all errors up to\n\
-it; saturated values lie at the end of their range and may have been cut off. The worst layer comes first.\n\n\
+it; saturated values lie at the end of their range and may have been cut off. A layer `NAME/rescale` copies NAME into a\n\
+concatenation. The worst layer comes first.\n\n\
 Example:\n  tinception compare googlenet.onnx googlenet.tin --images photos/ --plot layers.svg")]
 pub(crate) struct Args {
     /// Float network
@@ -48,18 +49,20 @@ pub(crate) fn run(args: &Args, _: &mut dyn Write) -> Result<ExitCode> {
 
 #[cfg(feature = "tract")]
 mod layers {
+    use std::io;
+
     use anyhow::Context;
     use serde::Serialize;
     use tinception_core::model::Checksum;
     use tinception_models::compare::{Comparison, LayerComparison};
 
     use super::*;
+    use crate::destination;
     use crate::engine::{CoreNetwork, Network, graph};
     use crate::files;
-    use crate::output::{
-        Align, BAD_INPUT, check_writable, file_error, json, progress, report_error, table, write_file,
-    };
+    use crate::output::{Align, BAD_INPUT, file_error, json, progress, report_error, table};
     use crate::plot::{self, Bar};
+    use crate::terminal::Plain;
 
     /// What is printed.
     #[derive(Serialize)]
@@ -80,10 +83,13 @@ mod layers {
     }
 
     pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
-        if let Some(path) = &args.plot {
-            check_writable(path)?;
-        }
         let mut pictures = files::pictures(&args.images)?;
+        if let Some(path) = &args.plot {
+            let networks = [&args.float, &args.model];
+            destination::check(path, pictures.iter().chain(networks).map(PathBuf::as_path))?;
+        }
+        let mut stderr = Plain(io::stderr());
+        let out = destination::text_beside(args.plot.as_deref(), out, &mut stderr);
         if let Some(limit) = args.limit {
             pictures = files::spread(&pictures, limit as usize);
         }
@@ -107,7 +113,7 @@ mod layers {
         }
         let compared = comparison.finish().with_context(both)?;
         if let Some(path) = &args.plot {
-            write_file(path, drawing(&compared).as_bytes())?;
+            destination::write(path, drawing(&compared).as_bytes())?;
         }
         let report = report(compared, pictures.len() - errors.len(), errors.len());
         if args.json {

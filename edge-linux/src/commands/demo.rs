@@ -14,7 +14,7 @@ use tinception_models::artefacts::{Artefact, MODELS, PHOTOS, Photo};
 use crate::engine::{CoreNetwork, Network, Worker};
 use crate::labels::Labels;
 use crate::output::{grouped, json};
-use crate::picture::RgbPicture;
+use crate::picture::Budget;
 use crate::ranking::{self, Class};
 use crate::{backend, threads};
 
@@ -94,7 +94,7 @@ fn see(
     labels: &Labels,
     photo: &'static Photo,
 ) -> Result<Seen> {
-    let pixels = network.preprocessor().pixels(&RgbPicture::parse(photo.bytes, Path::new(photo.name))?)?;
+    let pixels = network.preprocessor().parse(photo.bytes, Path::new(photo.name), &Budget::FILE)?;
     // Once before the clock runs: the first picture makes the session and wakes the threads.
     worker.classify(&pixels)?;
     let start = Instant::now();

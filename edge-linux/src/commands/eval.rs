@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::classify::check_labels;
 use crate::engine::{self, Engine, Network, OpenOptions, Scores};
 use crate::labels::{LabelIndex, Labels};
-use crate::output::{BAD_INPUT, file_error, json, progress, report_error};
+use crate::output::{BAD_INPUT, file_error, json, notice, progress, report_error};
 use crate::preprocess::PreprocessArgs;
 use crate::{files, parallel};
 
@@ -20,7 +20,8 @@ use crate::{files, parallel};
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 The true class of a picture is the name of the folder it lies in: a label line, its first word (the class id) or one\n\
-of its names between commas. Pictures that lie in DIR itself are named `<class id>_...`.\n\
+of its names between commas. A network is right where that is its most probable class, also one whose classes are\n\
+independent of each other. Pictures that lie in DIR itself are named `<class id>_...`.\n\
 A picture that cannot be read is reported and not counted; the exit code is then 2.\n\n\
 Examples:\n  tinception eval --model googlenet.tin --images test/ --against googlenet.onnx\n  \
 tinception eval --model googlenet.onnx --preset caffe-imagenet --labels synset_words.txt --images test/ --json")]
@@ -82,6 +83,8 @@ struct Report {
     engine: &'static str,
     images: usize,
     failed: usize,
+    /// Files that are not named as pictures.
+    passed_over: usize,
     top1: f64,
     top5: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,10 +105,7 @@ struct Against {
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     let options = OpenOptions { engine: args.engine, preprocess: args.preprocess.clone(), ..OpenOptions::default() };
     let network = engine::open(&args.model, &options)?;
-    let labels = match &args.labels {
-        Some(path) => Labels::read(path)?,
-        None => Labels::new(network.labels().into_iter()),
-    };
+    let labels = Labels::of(&*network, args.labels.as_deref())?;
     if labels.is_empty() {
         return Err(file_error(&args.model, "holds no class names; give them with --labels"));
     }
@@ -113,7 +113,9 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
         Some(path) => Some(open_against(path, &*network)?),
         None => None,
     };
-    let mut samples = samples(&args.images, &labels)?;
+    let found = files::find(&args.images)?;
+    let (passed_over, note) = (found.passed_over(), found.note());
+    let mut samples = samples(&args.images, found.pictures, &labels)?;
     if let Some(limit) = args.limit {
         samples = spread(samples, limit as usize);
     }
@@ -131,7 +133,10 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     if outcomes.is_empty() {
         return Err(file_error(&args.images, "none of its pictures could be classified"));
     }
-    let report = summarise(args, &*network, &outcomes, failed);
+    let report = Report { passed_over, ..summarise(args, &*network, &outcomes, failed) };
+    if let Some(note) = note {
+        notice(format_args!("{}: {note}", args.images.display()));
+    }
     if args.json {
         json(out, &report)?;
     } else {
@@ -160,14 +165,13 @@ fn open_against(path: &Path, network: &dyn Network) -> Result<Box<dyn Network>> 
     Ok(other)
 }
 
-/// All pictures of a folder with their classes.
-fn samples(folder: &Path, labels: &Labels) -> Result<Vec<Sample>> {
+/// Pictures of a folder with their classes.
+fn samples(folder: &Path, paths: Vec<PathBuf>, labels: &Labels) -> Result<Vec<Sample>> {
     let index = LabelIndex::new(labels);
-    let paths = files::pictures(folder)?;
     paths.into_iter().map(|path| Ok(Sample { class: true_class(folder, &path, &index)?, path })).collect()
 }
 
-fn true_class(folder: &Path, path: &Path, index: &LabelIndex<'_>) -> Result<usize> {
+fn true_class(folder: &Path, path: &Path, index: &LabelIndex) -> Result<usize> {
     let parent = path.parent().filter(|parent| *parent != folder).and_then(Path::file_name);
     if let Some(parent) = parent {
         return index.find(&parent.to_string_lossy()).with_context(|| path.display().to_string());
@@ -223,6 +227,7 @@ fn summarise(args: &Args, network: &dyn Network, outcomes: &[Outcome], failed: u
         engine: network.engine().name(),
         images: outcomes.len(),
         failed,
+        passed_over: 0,
         top1: share(&|outcome| outcome.model.first),
         top5: share(&|outcome| outcome.model.among_five),
         agreement: args

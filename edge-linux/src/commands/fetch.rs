@@ -9,8 +9,8 @@ use anyhow::Result;
 /// Arguments of `fetch`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-An interrupted download goes on where it was cut off: run the command again. The file gets its name only when its hash\n\
-is the published one.\n\n\
+An interrupted download goes on where it was cut off: run the command again. The file gets its name only when its whole\n\
+SHA-256 is the published one.\n\n\
 Example:\n  tinception fetch googlenet-caffe\n  \
 tinception import bvlc_googlenet.caffemodel --arch googlenet-caffe -o googlenet.onnx")]
 pub(crate) struct Args {

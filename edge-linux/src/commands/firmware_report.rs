@@ -135,7 +135,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
         camera_bytes: CAMERA,
         stack_bytes: STACK,
         ram_bytes: ram,
-        macs: steps.iter().map(|step| step.macs).sum(),
+        macs: steps.iter().map(|step| step.macs).fold(0, u64::saturating_add),
         instructions: has_dsp.then(|| steps.iter().filter_map(|step| step.instructions).sum()),
         boards: boards.collect(),
         steps,
@@ -167,7 +167,7 @@ fn instructions(step: &Step<'_>) -> Option<u64> {
         (Operator::MaxPool(pool), _) => 5.3 * (pool.window.area() - 1) as f64 * elements,
         (Operator::AveragePool(pool), _) => 14.4 * pool.window.window.area() as f64 * elements,
         (Operator::Lrn(_), _) => 50.0 * elements,
-        (Operator::Softmax(_), _) => 1263.0 * elements,
+        (Operator::Softmax(_) | Operator::Sigmoid(_), _) => 1263.0 * elements,
         _ => return None,
     };
     Some(estimate as u64)

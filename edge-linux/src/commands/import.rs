@@ -13,6 +13,7 @@ use crate::preprocess::PreprocessArgs;
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Reads PyTorch checkpoints (.pth, .pt), safetensors and .caffemodel files; tensors have torchvision's or Caffe's names.\n\
+Names in front of all tensors, as Lightning (model.) and torch.compile (_orig_mod.) write them, are taken off.\n\
 No pickle is executed. Weights of auxiliary classifiers are left out. The .onnx file holds the float network, its class\n\
 names and its preprocessing, so that quantize, classify, eval and compare need nothing else. Preprocessing defaults to\n\
 that of the published weights, or of this project's training.\n\n\
@@ -86,6 +87,8 @@ pub(crate) fn run(args: &Args, _: &mut dyn Write) -> Result<ExitCode> {
 
 #[cfg(feature = "tract")]
 mod network {
+    use std::io;
+
     use anyhow::Context;
     use serde::Serialize;
     use tinception_models::nets::{Architecture, Built};
@@ -94,8 +97,10 @@ mod network {
 
     use super::*;
     use crate::labels::Labels;
-    use crate::output::{check_writable, file_error, grouped, json, sha256, write_file};
+    use crate::output::{file_error, grouped, json, sha256};
     use crate::preprocess::Preprocessor;
+    use crate::terminal::Plain;
+    use crate::{destination, files};
 
     /// What is printed.
     #[derive(Serialize)]
@@ -108,6 +113,8 @@ mod network {
         macs: u64,
         tensors: usize,
         left_out: Vec<String>,
+        prefix: String,
+        passed_over: Vec<String>,
         preprocessing: String,
     }
 
@@ -126,12 +133,15 @@ mod network {
     }
 
     pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
-        check_writable(&args.output)?;
+        files::check(&args.weights)?;
+        destination::check(&args.output, args.labels.iter().chain([&args.weights]).map(PathBuf::as_path))?;
+        let mut stderr = Plain(io::stderr());
+        let out = destination::text_beside(Some(&args.output), out, &mut stderr);
         let weights = weights::read(&args.weights)?;
         let architecture = args.arch.architecture();
         let size = args.size.or(weights.size).unwrap_or(architecture.size());
-        let Built { mut graph, left_out } = architecture.build(&weights, size)?;
-        let tensors = weights.tensors.len() - left_out.len();
+        let Built { mut graph, left_out, prefix, passed_over } = architecture.build(&weights, size)?;
+        let tensors = weights.tensors.len() - left_out.len() - passed_over.len();
         passes::simplify(&mut graph).with_context(|| args.weights.display().to_string())?;
         let classes = graph.shape(graph.output).channels;
         if let Some(asked) = args.classes.filter(|asked| *asked != classes) {
@@ -159,7 +169,7 @@ mod network {
         let metadata = Metadata { labels, preprocessing: Some(preprocessing), others };
         let mut model = onnx::to_onnx(&graph);
         metadata.write(&mut model);
-        write_file(&args.output, &onnx::encode(&model))?;
+        destination::write(&args.output, &onnx::encode(&model))?;
         let input = graph.shape(graph.input);
         let summary = Summary {
             file: args.output.display().to_string(),
@@ -170,6 +180,8 @@ mod network {
             macs: graph.macs(),
             tensors,
             left_out,
+            prefix,
+            passed_over,
             preprocessing: preprocessing.to_string(),
         };
         if args.json {
@@ -192,6 +204,13 @@ mod network {
             let first = &summary.left_out[0];
             let count = summary.left_out.len();
             writeln!(out, "left out       {count} of auxiliary classifiers, which only training uses ({first}, ...)")?;
+        }
+        if !summary.prefix.is_empty() {
+            writeln!(out, "prefix         {} taken off the tensors' names", summary.prefix)?;
+        }
+        if let Some(first) = summary.passed_over.first() {
+            let count = summary.passed_over.len();
+            writeln!(out, "passed over    {count} without that prefix, which are not the network's ({first}, ...)")?;
         }
         writeln!(out, "wrote          {}", summary.file)?;
         Ok(())

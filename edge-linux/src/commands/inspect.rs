@@ -1,6 +1,6 @@
 //! `tinception inspect`.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,9 +10,12 @@ use tinception_core::format::tensor::{DataType, Tensor};
 use tinception_core::model::{Checksum, Group, Kind, Model, Step};
 use tinception_models::preprocess::Preprocessing;
 
+use crate::destination;
+use crate::engine::Classes;
 use crate::memory::{Buffer, buffers};
-use crate::output::{Align, grouped, json, table, write_file};
+use crate::output::{Align, grouped, json, table};
 use crate::plot::{self, Span};
+use crate::terminal::Plain;
 use crate::tin;
 
 /// Arguments of `inspect`.
@@ -44,10 +47,14 @@ struct Report {
     scratch_bytes: usize,
     arena_bytes: usize,
     macs: u64,
+    /// Operations of a run, pools and padding among them.
+    operations: u64,
     labels: usize,
     input: Option<TensorReport>,
     logits: Option<TensorReport>,
     probabilities: Option<TensorReport>,
+    /// How the classes go together.
+    classes: Classes,
     preprocessing: Vec<(&'static str, String)>,
     self_test_seed: Option<u32>,
     provenance: Vec<(String, String)>,
@@ -105,11 +112,16 @@ struct BufferReport {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
+    if let Some(path) = &args.plot {
+        destination::check(path, [args.file.as_path()])?;
+    }
+    let mut stderr = Plain(io::stderr());
+    let out = destination::text_beside(args.plot.as_deref(), out, &mut stderr);
     let checksum = if args.skip_checksum { Checksum::Skip } else { Checksum::Verify };
     let model = tin::load(&args.file, checksum)?;
     let buffers = buffers(&model);
     if let Some(path) = &args.plot {
-        write_file(path, plot(&model, &buffers).as_bytes())?;
+        destination::write(path, plot(&model, &buffers).as_bytes())?;
     }
     let report = report(args, &model, &buffers);
     if args.json {
@@ -138,11 +150,13 @@ fn report(args: &Args, model: &Model<'_>, buffers: &[Buffer]) -> Report {
         activation_bytes: model.activation_size(),
         scratch_bytes: model.scratch_size(),
         arena_bytes: model.arena_size(),
-        macs: steps.iter().map(|step| step.macs).sum(),
+        macs: steps.iter().map(|step| step.macs).fold(0, u64::saturating_add),
+        operations: model.cost(),
         labels: model.labels().count(),
         input: model.input().as_ref().map(tensor_report),
         logits: model.logits().as_ref().map(tensor_report),
         probabilities: model.probabilities().as_ref().map(tensor_report),
+        classes: if model.has_independent_classes() { Classes::Independent } else { Classes::Exclusive },
         preprocessing: preprocessing.into_iter().flatten().collect(),
         self_test_seed: model.self_test_seed(),
         provenance: provenance.collect(),
@@ -239,8 +253,14 @@ fn print(out: &mut dyn Write, report: &Report) -> Result<()> {
     writeln!(out, "input          {}", describe(report.input.as_ref()))?;
     writeln!(out, "logits         {}", describe(report.logits.as_ref()))?;
     writeln!(out, "probabilities  {}", describe(report.probabilities.as_ref()))?;
+    let classes = match report.classes {
+        Classes::Exclusive => "exclusive: one class of all is true",
+        Classes::Independent => "independent: each class is true or not by itself",
+    };
+    writeln!(out, "classes        {classes}")?;
     writeln!(out, "labels         {}", report.labels)?;
     writeln!(out, "MACs           {}", grouped(report.macs))?;
+    writeln!(out, "operations     {}, pools and padding among them", grouped(report.operations))?;
     writeln!(
         out,
         "arena          {} bytes: {} of activations, {} of scratch",

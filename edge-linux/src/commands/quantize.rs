@@ -13,7 +13,8 @@ use crate::preprocess::PreprocessArgs;
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 The float network runs on the calibration pictures, some hundred that look like those to come, to find the range of\n\
-every layer. The same files and options always give the same bytes. Give the float model: an already quantised one is\n\
+every layer. One in five of them is held out of a first calibration, to judge it; the file that is written is calibrated\n\
+on all. What looks wrong, with the pictures or with the result, is a warning. The same files and options always give the same bytes. Give the float model: an already quantised one is\n\
 refused.\n\n\
 Example:\n  tinception quantize googlenet.onnx --calibration photos/ --labels synset_words.txt \\\n    \
 --preset caffe-imagenet -o googlenet.tin")]
@@ -24,7 +25,7 @@ pub(crate) struct Args {
     /// Folder of pictures to calibrate on
     #[arg(long, value_name = "DIR")]
     calibration: PathBuf,
-    /// Class names, one a line, as many as the network has classes
+    /// Class names, one a line, as many as the network has classes; one or two for a network with a single score
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// File to write
@@ -103,6 +104,7 @@ pub(crate) fn run(args: &Args, _: &mut dyn Write) -> Result<ExitCode> {
 
 #[cfg(feature = "tract")]
 mod compile {
+    use std::io;
     use std::path::Path;
 
     use anyhow::Context;
@@ -110,23 +112,26 @@ mod compile {
     use tinception_core::model::Model;
     use tinception_core::shape::Shape;
     use tinception_models::aligned::Aligned;
-    use tinception_models::calibrate::{Calibration, Calibrator, Method as Range};
-    use tinception_models::compare::{Comparison, LayerComparison};
+    use tinception_models::calibrate::Method as Range;
+    use tinception_models::compare::{Comparison, LayerComparison, ScoresComparison};
     use tinception_models::compile::{Compiled, Labels as ClassNames, Options, Report, StepReport, compile};
+    use tinception_models::equalise;
     use tinception_models::fuse::Fusions;
     use tinception_models::graph::Graph;
+    use tinception_models::names::step_name;
     use tinception_models::onnx::Metadata;
 
     use super::*;
-    use crate::engine;
+    use crate::calibration::{CalibrationSet, Verdict, calibrate, lost_layer};
+    use crate::destination;
+    use crate::engine::{self, Classes};
     use crate::files;
     use crate::labels::Labels;
-    use crate::output::{Align, check_writable, file_error, grouped, json, progress, sha256, table, write_file};
+    use crate::output::{Align, file_error, grouped, json, progress, sha256, table, warning};
     use crate::preprocess::Preprocessor;
+    use crate::terminal::Plain;
 
-    /// So many calibration pictures show which layers lose most.
-    const COMPARED: usize = 16;
-    /// So many of them are listed.
+    /// So many of the layers that lose most are listed.
     const WORST: usize = 5;
 
     /// What is printed.
@@ -141,6 +146,12 @@ mod compile {
         lower_bound_bytes: usize,
         macs: u64,
         calibration_images: usize,
+        /// How the classes go together.
+        classes: Classes,
+        verdict: Verdict,
+        /// Layers whose channels were equalised.
+        equalised: Vec<String>,
+        warnings: Vec<String>,
         steps: Vec<StepSummary>,
     }
 
@@ -159,7 +170,12 @@ mod compile {
     }
 
     pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
-        check_writable(&args.output)?;
+        files::check(&args.model)?;
+        let mut set = CalibrationSet::find(&args.calibration)?;
+        let others = args.labels.iter().chain([&args.model]);
+        destination::check(&args.output, set.files().iter().chain(others).map(PathBuf::as_path))?;
+        let mut stderr = Plain(io::stderr());
+        let out = destination::text_beside(Some(&args.output), out, &mut stderr);
         let settings = args.preprocess.resolve(&args.model)?;
         let metadata = Metadata::read(&args.model)?;
         let labels = match &args.labels {
@@ -167,16 +183,14 @@ mod compile {
             None => Some(Labels::new(metadata.labels.iter().map(String::as_str))).filter(|labels| !labels.is_empty()),
         };
         let labels_file = args.labels.as_ref().unwrap_or(&args.model);
-        let pictures = files::pictures(&args.calibration)?;
         let graph = engine::graph(&args.model)?;
         if let Some(labels) = &labels {
             check_classes(labels, labels_file, &graph)?;
         }
         let preprocessor = Preprocessor::new(settings, graph.shape(graph.input), &args.model)?;
-        let calibration = calibrate(args, &graph, &preprocessor, &pictures)?;
         let names =
             labels.map(|labels| ClassNames { file: labels_file.display().to_string(), lines: labels.lines().to_vec() });
-        let options = Options {
+        let mut options = Options {
             method: match args.method {
                 Method::MinMax => Range::MinMax,
                 Method::Percentile => Range::Percentile,
@@ -189,20 +203,56 @@ mod compile {
             labels: names,
             provenance: provenance(args, &metadata)?,
         };
+        let calibrated = calibrate(&args.model, &graph, &preprocessor, &mut set, &options, args.json)?;
+        let factors = calibrated.factors.iter().map(|factors| (equalise::PROVENANCE.to_owned(), factors.to_string()));
+        options.provenance.extend(factors);
         let in_file = || args.model.display().to_string();
-        let Compiled { bytes, report } = compile(&graph, &calibration, &options).with_context(in_file)?;
-        let compared = compare(args, &graph, &bytes, &preprocessor, &files::spread(&pictures, COMPARED))?;
+        let Compiled { bytes, report } = compile(&calibrated.graph, &calibrated.all, &options).with_context(in_file)?;
+        let judged = match &calibrated.others {
+            Some(others) => compile(&calibrated.graph, others, &options).with_context(in_file)?.bytes,
+            None => bytes.clone(),
+        };
+        let (compared, scores) = compare(args, &graph, &judged, &preprocessor, &calibrated.judges)?;
         if args.winograd && !args.json {
             announce(out, &report)?;
         }
-        write_file(&args.output, &bytes)?;
-        let summary = summarise(args, &report, &compared, pictures.len());
+        destination::write(&args.output, &bytes)?;
+        let verdict = Verdict::new(&scores, calibrated.others.is_some());
+        let mut warnings = set.warnings(graph.shape(graph.output).channels as usize);
+        warnings.extend(lost_layer(&compared).into_iter().chain(verdict.warning()));
+        warnings.iter().for_each(warning);
+        let summary = Summary {
+            calibration_images: set.read(),
+            equalised: calibrated.factors.into_iter().map(|factors| factors.node).collect(),
+            warnings,
+            ..summarise(args, &report, &compared, verdict)
+        };
         if args.json {
             json(out, &summary)?;
         } else {
             print(out, &summary, args)?;
+            if let Some(line) = told_of_classes(&graph, &options, summary.classes) {
+                writeln!(out, "classes       {line}")?;
+            }
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn together(report: &Report) -> Classes {
+        let independent = report.steps.iter().any(|step| step.operator == "sigmoid");
+        if independent { Classes::Independent } else { Classes::Exclusive }
+    }
+
+    /// What is to be said of the classes, where they are not simply as many as scores of which the largest wins.
+    fn told_of_classes(graph: &Graph, options: &Options, classes: Classes) -> Option<String> {
+        if graph.own_output.is_some_and(|own| own.one_score) {
+            let given = options.labels.as_ref().map(|labels| labels.lines.clone()).unwrap_or_default();
+            let hint = if given.is_empty() { " (--labels names them, one a line)" } else { "" };
+            let [small, large] = ClassNames::of_one_score(given).try_into().ok()?;
+            return Some(format!("two, told apart by the sigmoid of the network's one score: {small}, {large}{hint}"));
+        }
+        (classes == Classes::Independent)
+            .then(|| "independent of each other (sigmoid): several may be true at once".into())
     }
 
     /// Says what transformed weights take before it is taken.
@@ -233,26 +283,14 @@ mod compile {
     /// The compiler checks this too, but only after calibration.
     fn check_classes(labels: &Labels, path: &Path, graph: &Graph) -> Result<()> {
         let (found, classes) = (labels.len(), graph.shape(graph.output).channels as usize);
-        if found == classes {
+        let one_score = graph.own_output.is_some_and(|own| own.one_score);
+        if found == classes || (one_score && found == 1) {
             return Ok(());
         }
         Err(file_error(
             path,
             format_args!("has {found} labels, and the network has {classes} classes; give one line a class"),
         ))
-    }
-
-    fn calibrate(args: &Args, graph: &Graph, preprocessor: &Preprocessor, pictures: &[PathBuf]) -> Result<Calibration> {
-        let in_file = || args.model.display().to_string();
-        let mut calibrator = Calibrator::new(graph).with_context(in_file)?;
-        let bar = progress(pictures.len(), "calibrating", args.json);
-        for picture in pictures {
-            let pixels = preprocessor.read(picture)?;
-            calibrator.add(&preprocessor.settings.to_float(&pixels)).with_context(in_file)?;
-            bar.inc(1);
-        }
-        bar.finish_and_clear();
-        calibrator.finish().with_context(in_file)
     }
 
     /// Where the network comes from. Of the source only the file's name is kept: where it lies is nobody's business.
@@ -274,7 +312,7 @@ mod compile {
         bytes: &[u8],
         preprocessor: &Preprocessor,
         pictures: &[PathBuf],
-    ) -> Result<Vec<LayerComparison>> {
+    ) -> Result<(Vec<LayerComparison>, ScoresComparison)> {
         let in_file = || args.model.display().to_string();
         let bytes = Aligned::new(bytes);
         let model = Model::new(&bytes).with_context(in_file)?;
@@ -285,12 +323,15 @@ mod compile {
             bar.inc(1);
         }
         bar.finish_and_clear();
-        comparison.finish().with_context(in_file)
+        let scores = comparison.scores();
+        Ok((comparison.finish().with_context(in_file)?, scores))
     }
 
-    fn summarise(args: &Args, report: &Report, compared: &[LayerComparison], pictures: usize) -> Summary {
+    fn summarise(args: &Args, report: &Report, compared: &[LayerComparison], verdict: Verdict) -> Summary {
         let sizes = |shape: Shape| [shape.height, shape.width, shape.channels];
-        let step = |(index, step): (usize, &StepReport)| StepSummary {
+        // By their names: the file that was judged may have other copies than the one that is written.
+        let measured = |name: &str| compared.iter().find(|layer| layer.name == step_name(name));
+        let step = |step: &StepReport| StepSummary {
             name: step.name.clone(),
             operator: step.operator,
             input: sizes(step.input),
@@ -300,7 +341,7 @@ mod compile {
             winograd_bytes: step.winograd_bytes,
             scale: step.scale,
             zero_point: step.zero_point,
-            sqnr_db: compared.iter().find(|layer| layer.step == index).map(|layer| layer.sqnr_db),
+            sqnr_db: measured(&step.name).map(|layer| layer.sqnr_db),
         };
         Summary {
             file: args.output.display().to_string(),
@@ -311,8 +352,12 @@ mod compile {
             winograd_bytes: report.winograd(),
             lower_bound_bytes: report.lower_bound,
             macs: report.macs(),
-            calibration_images: pictures,
-            steps: report.steps.iter().enumerate().map(step).collect(),
+            calibration_images: 0,
+            classes: together(report),
+            verdict,
+            equalised: Vec::new(),
+            warnings: Vec::new(),
+            steps: report.steps.iter().map(step).collect(),
         }
     }
 
@@ -358,7 +403,11 @@ mod compile {
             bytes(summary.weight_bytes)
         )?;
         writeln!(out, "worst layers  {}", worst.collect::<Vec<_>>().join(", "))?;
+        if !summary.equalised.is_empty() {
+            writeln!(out, "equalised     channels of {}", summary.equalised.join(", "))?;
+        }
         writeln!(out, "calibrated    on {} pictures", summary.calibration_images)?;
+        writeln!(out, "judged        {}", summary.verdict.line(summary.calibration_images))?;
         writeln!(out, "wrote         {}", args.output.display())?;
         Ok(())
     }

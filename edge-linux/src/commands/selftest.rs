@@ -13,7 +13,7 @@ use tinception_core::selftest::fill_input;
 use tinception_core::session::Hashes;
 
 use crate::output::{MISMATCH, file_error, json};
-use crate::{backend, tin};
+use crate::{backend, limits, tin};
 
 /// Arguments of `selftest`.
 #[derive(clap::Args, Debug)]
@@ -59,7 +59,11 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     let Some(seed) = model.self_test_seed().filter(|_| model.self_test_hashes().next().is_some()) else {
         return Err(file_error(&args.file, "holds no self-test; compile the network again"));
     };
-    let reports = arch::available().map(|backend| test(&model, seed, backend)).collect::<Result<Vec<_>>>()?;
+    let reports = arch::available().map(|backend| {
+        limits::check(&args.file, &model, backend, 1)?;
+        test(&model, seed, backend)
+    });
+    let reports = reports.collect::<Result<Vec<_>>>()?;
     if args.json {
         json(out, &reports)?;
     } else {

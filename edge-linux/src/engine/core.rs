@@ -2,20 +2,22 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use tinception_core::image::quantize_pixels;
 use tinception_core::model::{Checksum, Model};
 use tinception_core::session::{Hashes, Observer, Prepared, Session};
+use tinception_models::ending::OwnOutput;
 use tinception_models::preprocess::Preprocessing;
 
 #[cfg(feature = "serve")]
 use super::saturation::Saturation;
-use super::{Engine, Network, Scores, StepHash, Worker};
+use super::{Classes, Engine, Network, Scores, StepHash, Worker};
 use crate::output::file_error;
 use crate::preprocess::Preprocessor;
 use crate::threads::{self, Pool};
-use crate::{backend, tin};
+use crate::{backend, limits, tin};
 
 /// Probabilities of a model are this many for 1.0.
 const ONE: f64 = 65_535.0;
@@ -29,6 +31,10 @@ pub(crate) struct CoreNetwork {
     pool: Option<&'static Pool>,
     table: &'static [i8],
     preprocessor: Preprocessor,
+    /// How the classes go together.
+    classes: Classes,
+    /// What the float network's own output was.
+    own: OwnOutput,
 }
 
 impl CoreNetwork {
@@ -41,9 +47,13 @@ impl CoreNetwork {
             return Err(file_error(path, "the network takes no pictures; `tinception inspect` shows what it takes"));
         };
         let preprocessor = Preprocessor::new(Preprocessing::from_record(record), input.shape, path)?;
-        let prepared = backend::prepare(&model, backend::chosen()?)?;
+        let backend = backend::chosen()?;
+        limits::check(path, &model, backend, threads)?;
+        let prepared = backend::prepare(&model, backend)?;
         let pool = Pool::of_this_thread(threads)?;
-        Ok(Self { model, prepared, pool, table, preprocessor })
+        let classes = if model.has_independent_classes() { Classes::Independent } else { Classes::Exclusive };
+        let own = OwnOutput::of_provenance(model.provenance());
+        Ok(Self { model, prepared, pool, table, preprocessor, classes, own })
     }
 
     /// The model.
@@ -65,6 +75,10 @@ impl Network for CoreNetwork {
         self.model.labels().collect()
     }
 
+    fn has_one_score(&self) -> bool {
+        self.own.one_score
+    }
+
     fn input_bytes(&self, pixels: &[u8]) -> Result<Vec<u8>> {
         let mut input = pixels.to_vec();
         quantize_pixels(&mut input, self.preprocessor.settings.order, self.table)?;
@@ -72,7 +86,7 @@ impl Network for CoreNetwork {
     }
 
     fn worker(&self) -> Box<dyn Worker + '_> {
-        Box::new(CoreWorker { network: self, session: None })
+        Box::new(CoreWorker { network: self, session: None, stop: None })
     }
 }
 
@@ -80,15 +94,20 @@ struct CoreWorker<'a> {
     network: &'a CoreNetwork,
     /// Made for the first picture.
     session: Option<Session<'static, 'static>>,
+    /// Ends a run, if there is one.
+    stop: Option<&'static AtomicBool>,
 }
 
 impl CoreWorker<'_> {
     fn run(&mut self, pixels: &[u8], observer: &mut impl Observer) -> Result<Scores> {
-        let CoreNetwork { model, prepared, pool, table, preprocessor } = self.network;
+        let CoreNetwork { model, prepared, pool, table, preprocessor, classes, own } = self.network;
         let session = match &mut self.session {
             Some(session) => session,
             empty => empty.insert(backend::session(model, prepared, *pool)?),
         };
+        if let Some(stop) = self.stop {
+            session.stop_at(stop);
+        }
         let input: &mut [u8] = bytemuck::cast_slice_mut(session.input_mut());
         input.copy_from_slice(pixels);
         quantize_pixels(input, preprocessor.settings.order, table)?;
@@ -96,19 +115,20 @@ impl CoreWorker<'_> {
         let logits = session.logits().context("the network gave no scores")?;
         let quant = logits.tensor().quant;
         let real = |value: i32| f64::from(quant.scale) * (f64::from(value) - f64::from(quant.zero_point));
-        let scores = Scores::from_logits(logits.iter().map(real).collect());
-        Ok(match session.probabilities() {
-            Some(values) => {
-                Scores { probabilities: values.iter().map(|value| f64::from(value) / ONE).collect(), ..scores }
-            }
-            None => scores,
-        })
+        let logits = logits.iter().map(real).collect();
+        let probabilities = session.probabilities().map(|all| all.iter().map(|value| f64::from(value) / ONE).collect());
+        Ok(Scores::of_int8(logits, probabilities, *classes, *own))
     }
 }
 
 impl Worker for CoreWorker<'_> {
     fn classify(&mut self, pixels: &[u8]) -> Result<Scores> {
         self.run(pixels, &mut ())
+    }
+
+    #[cfg(feature = "camera")]
+    fn stop_at(&mut self, stop: &'static AtomicBool) {
+        self.stop = Some(stop);
     }
 
     #[cfg(feature = "serve")]
@@ -151,7 +171,7 @@ mod tests {
             rand::rngs::SmallRng::seed_from_u64(7).fill_bytes(&mut pixels);
             // Black and white alone: noise of all shades saturates nothing in googlenet-64.
             pixels.iter_mut().for_each(|pixel| *pixel = if *pixel < 128 { 0 } else { 255 });
-            let mut worker = CoreWorker { network: &network, session: None };
+            let mut worker = CoreWorker { network: &network, session: None, stop: None };
             let (mut saturated, mut elements) = (0, 0);
             let mut count = Whole::new(|_, _, output| {
                 if output.tensor().data_type == DataType::Int8 {

@@ -3,20 +3,26 @@
 mod core;
 #[cfg(feature = "serve")]
 mod saturation;
+mod scores;
 #[cfg(feature = "tract")]
 mod tract;
 
 use std::path::Path;
+#[cfg(feature = "camera")]
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use clap::ValueEnum;
 use tinception_core::model::Checksum;
 use tinception_models::artefacts;
+use tinception_models::kind::{Kind, Wanted, folder_instead_of};
 use tinception_models::preprocess::Preprocessing;
 
 pub(crate) use self::core::CoreNetwork;
+pub(crate) use self::scores::{Classes, Scores};
 #[cfg(feature = "tract")]
 pub(crate) use self::tract::graph;
+use crate::files;
 use crate::output::file_error;
 use crate::preprocess::{PreprocessArgs, Preprocessor};
 use crate::tin;
@@ -41,6 +47,9 @@ impl Engine {
 
     /// The engine for a file, by its first bytes and its name's end. `asked` must fit it.
     pub(crate) fn for_file(path: &Path, asked: Option<Self>) -> Result<Self> {
+        if path.exists() {
+            files::check(path)?;
+        }
         let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
         let found = match extension.as_deref() {
             _ if tin::is_tin(path) => Self::Core,
@@ -52,7 +61,15 @@ impl Engine {
                     format_args!("there is no such file, and no such model on board ({})", artefacts::names()),
                 ));
             }
-            _ => return Err(file_error(path, "neither a .tin file nor named .onnx; give a network of either kind")),
+            _ if path.is_dir() => return Err(file_error(path, folder_instead_of(path, Wanted::Network))),
+            _ => match Kind::of_file(path) {
+                Some(Kind::Onnx) => Self::Tract,
+                kind => {
+                    let what = kind.and_then(|kind| kind.instead_of(Wanted::Network));
+                    let unknown = || "neither a .tin file nor an ONNX network; give a .tin or an .onnx file".into();
+                    return Err(file_error(path, what.unwrap_or_else(unknown)));
+                }
+            },
         };
         match asked {
             Some(asked) if asked != found => {
@@ -79,6 +96,9 @@ pub(crate) trait Network: Sync {
     /// Class names that the file holds; empty where it holds none.
     fn labels(&self) -> Vec<&str>;
 
+    /// Whether the network has a single score, which stands for two classes.
+    fn has_one_score(&self) -> bool;
+
     /// The input tensor that these pixels become, NHWC: int8, or little-endian float32.
     fn input_bytes(&self, pixels: &[u8]) -> Result<Vec<u8>>;
 
@@ -91,6 +111,12 @@ pub(crate) trait Worker {
     /// Ranks the classes for pixels that the network's preprocessor made.
     fn classify(&mut self, pixels: &[u8]) -> Result<Scores>;
 
+    /// Stops what runs when the flag is set, with an error; only between pictures where the engine knows no other way.
+    #[cfg(feature = "camera")]
+    fn stop_at(&mut self, stop: &'static AtomicBool) {
+        let _ = stop;
+    }
+
     /// As [`classify`](Self::classify), with the share of activations at the end of their range; `None` where they are no
     /// integers. It takes longer.
     #[cfg(feature = "serve")]
@@ -100,38 +126,6 @@ pub(crate) trait Worker {
 
     /// As [`classify`](Self::classify), with the hash of each step's output.
     fn classify_hashed(&mut self, pixels: &[u8]) -> Result<(Scores, Vec<StepHash>)>;
-}
-
-/// What a network says about a picture.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Scores {
-    /// Probability of each class.
-    pub(crate) probabilities: Vec<f64>,
-    /// What went into the softmax; `None` where the network gives probabilities only.
-    pub(crate) logits: Option<Vec<f64>>,
-}
-
-impl Scores {
-    /// Scores from logits.
-    pub(crate) fn from_logits(logits: Vec<f64>) -> Self {
-        let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let exponentials: Vec<f64> = logits.iter().map(|logit| (logit - largest).exp()).collect();
-        let sum: f64 = exponentials.iter().sum();
-        Self { probabilities: exponentials.iter().map(|value| value / sum).collect(), logits: Some(logits) }
-    }
-
-    /// The `count` best classes, best first; equal scores go to the lower class.
-    pub(crate) fn top(&self, count: usize) -> Vec<usize> {
-        let ranks = self.logits.as_ref().unwrap_or(&self.probabilities);
-        let mut order: Vec<(usize, f64)> = ranks.iter().copied().enumerate().collect();
-        order.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-        order.into_iter().take(count).map(|(class, _)| class).collect()
-    }
-
-    /// The best class.
-    pub(crate) fn best(&self) -> usize {
-        self.top(1).first().copied().unwrap_or_default()
-    }
 }
 
 /// CRC-32 of a step's output.
@@ -201,25 +195,6 @@ pub(crate) fn require_tract(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn equal_scores_go_to_the_lower_class() {
-        let scores = Scores::from_logits(vec![1.0, 3.0, 3.0, -2.0]);
-        assert_eq!(scores.top(3), [1, 2, 0]);
-        assert_eq!(scores.best(), 1);
-        assert_eq!(scores.top(9).len(), 4);
-        let probabilities = Scores { probabilities: vec![0.25, 0.5, 0.25], logits: None };
-        assert_eq!(probabilities.top(3), [1, 0, 2]);
-    }
-
-    #[test]
-    fn softmax_is_the_textbooks() {
-        // exp(1), exp(2), exp(3) over their sum, and no overflow far out.
-        let scores = Scores::from_logits(vec![1001.0, 1002.0, 1003.0]);
-        for (probability, expected) in scores.probabilities.iter().zip([0.090_030_573, 0.244_728_471, 0.665_240_956]) {
-            assert!((probability - expected).abs() < 1e-9);
-        }
-    }
 
     #[test]
     fn engines_go_with_files() {

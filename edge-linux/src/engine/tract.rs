@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use tinception_models::compile::Labels;
+use tinception_models::ending::Ending;
 use tinception_models::float::FloatEngine;
 use tinception_models::graph::Graph;
 use tinception_models::preprocess::Preprocessing;
 use tinception_models::{onnx, passes};
 
 use super::{Engine, Network, Scores, StepHash, Worker};
+use crate::files;
 use crate::output::file_error;
 use crate::preprocess::Preprocessor;
 
@@ -18,19 +21,28 @@ pub(crate) struct TractNetwork {
     engine: FloatEngine,
     preprocessor: Preprocessor,
     labels: Vec<String>,
+    ending: Ending,
+    has_one_score: bool,
     file: String,
 }
 
 impl TractNetwork {
     /// Loads a file. Pictures become its input as `settings` say.
     pub(crate) fn open(path: &Path, settings: Preprocessing) -> Result<Self> {
-        if !path.exists() {
-            return Err(file_error(path, "there is no such file"));
-        }
+        files::check(path)?;
         let engine = FloatEngine::from_onnx(path)?;
         let preprocessor = Preprocessor::new(settings, engine.input_shape(), path)?;
-        let labels = onnx::Metadata::read(path)?.labels;
-        Ok(Self { engine, preprocessor, labels, file: path.display().to_string() })
+        let ending = engine.own_ending().ok_or_else(|| {
+            let advice = "it gives a class's number instead of scores, as behind an ArgMax; let it end in the scores";
+            file_error(path, advice)
+        })?;
+        check_ending(path)?;
+        let has_one_score = engine.output_len() == Some(1);
+        let mut labels = onnx::Metadata::read(path)?.labels;
+        if has_one_score {
+            labels = Labels::of_one_score(labels);
+        }
+        Ok(Self { engine, preprocessor, labels, ending, has_one_score, file: path.display().to_string() })
     }
 }
 
@@ -47,6 +59,10 @@ impl Network for TractNetwork {
         self.labels.iter().map(String::as_str).collect()
     }
 
+    fn has_one_score(&self) -> bool {
+        self.has_one_score
+    }
+
     fn input_bytes(&self, pixels: &[u8]) -> Result<Vec<u8>> {
         let input = self.preprocessor.settings.to_float(pixels);
         Ok(input.iter().flat_map(|value| value.to_le_bytes()).collect())
@@ -59,16 +75,27 @@ impl Network for TractNetwork {
 
 /// The network in `path` as the compiler wants it.
 pub(crate) fn graph(path: &Path) -> Result<Graph> {
+    files::check(path)?;
     let mut graph = onnx::import(path)?;
     passes::optimise(&mut graph).with_context(|| path.display().to_string())?;
     Ok(graph)
+}
+
+/// Fails where the compiler can't tell what the network's output means. What it doesn't know, tract may run all the same.
+fn check_ending(path: &Path) -> Result<()> {
+    if let Ok(mut graph) = onnx::import(path)
+        && passes::simplify(&mut graph).is_ok()
+    {
+        passes::end_in_probabilities(&mut graph).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
 }
 
 struct TractWorker<'a>(&'a TractNetwork);
 
 impl Worker for TractWorker<'_> {
     fn classify(&mut self, pixels: &[u8]) -> Result<Scores> {
-        let TractNetwork { engine, preprocessor, file, .. } = self.0;
+        let TractNetwork { engine, preprocessor, ending, file, .. } = self.0;
         let outputs = engine.run(&preprocessor.settings.to_float(pixels))?;
         let values: Vec<f64> = outputs
             .first()
@@ -81,33 +108,10 @@ impl Worker for TractWorker<'_> {
                 "{file}: the network's scores are not finite numbers; check its weights and the preprocessing"
             );
         }
-        Ok(if is_distribution(&values) {
-            Scores { probabilities: values, logits: None }
-        } else {
-            Scores::from_logits(values)
-        })
+        Scores::of_float(values, *ending).map_err(|problem| anyhow!("{file}: {problem}"))
     }
 
     fn classify_hashed(&mut self, _: &[u8]) -> Result<(Scores, Vec<StepHash>)> {
         anyhow::bail!("{}: --hash-steps hashes the steps of .tin files; leave it out", self.0.file)
-    }
-}
-
-/// Whether the output is that of a softmax already: no negative value, and a sum of 1.
-fn is_distribution(values: &[f64]) -> bool {
-    let sum: f64 = values.iter().sum();
-    values.iter().all(|value| *value >= 0.0) && (sum - 1.0).abs() < 1e-3
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_distribution;
-
-    #[test]
-    fn logits_are_told_from_probabilities() {
-        assert!(is_distribution(&[0.25, 0.75]));
-        assert!(!is_distribution(&[-0.25, 1.25]));
-        assert!(!is_distribution(&[0.25, 0.5]));
-        assert!(!is_distribution(&[3.0, 1.0]));
     }
 }

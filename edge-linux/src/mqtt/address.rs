@@ -3,13 +3,41 @@
 use std::fmt;
 use std::str::FromStr;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use percent_encoding::percent_decode_str;
 
 /// MQTT's own port, without encryption.
 const PORT: u16 = 1883;
 /// Longest topic. MQTT allows 65,535 bytes, Home Assistant's entities less.
 const LONGEST_TOPIC: usize = 200;
+
+/// What `--mqtt` was given: perhaps a broker. It is read later than other options, since what the command line's parser has against
+/// a value shows the value, and this one may have a password in it.
+#[derive(Clone)]
+pub(crate) struct BrokerText(String);
+
+impl BrokerText {
+    /// The broker.
+    ///
+    /// # Errors
+    /// The address is none, which is told without the address.
+    pub(crate) fn broker(&self) -> Result<Broker> {
+        self.0.parse().map_err(|why: String| anyhow!("--mqtt: {why}"))
+    }
+}
+
+impl From<&str> for BrokerText {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+/// Without the text.
+impl fmt::Debug for BrokerText {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("mqtt://...")
+    }
+}
 
 /// A broker: `mqtt://[user[:password]@]host[:port]`.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,13 +77,16 @@ impl FromStr for Broker {
         // An address of IPv6 has colons of its own, within brackets.
         let (host, port) = match place.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => {
-                (host, port.parse().ok().filter(|port| *port != 0).ok_or_else(|| format!("'{port}' is no port"))?)
+                (host, port.parse().ok().filter(|port| *port != 0).ok_or("what follows the host's colon is no port")?)
             }
             _ => (place, PORT),
         };
         let bracketed = host.starts_with('[') && host.ends_with(']');
         if host.is_empty() || host.contains(['/', ' ', '?', '#']) || (host.contains(':') && !bracketed) {
-            return Err(format!("'{host}' is no host"));
+            return Err(
+                "there is no host, or it has signs that no host has; in a user's name and password write @ as %40"
+                    .into(),
+            );
         }
         let (user, password) = match login
             .map(|login| login.split_once(':').map_or((login, None), |(user, password)| (user, Some(password))))
@@ -104,9 +135,26 @@ impl Topic {
         format!("{}/availability", self.0)
     }
 
-    /// A name in letters that Home Assistant allows in an identifier.
+    /// A name in letters that Home Assistant allows in an identifier: another one for each topic.
+    ///
+    /// Letters, digits and `_` stand for themselves; of all else the UTF-8 bytes are written as `-` and two hexadecimal digits.
     pub(super) fn identifier(&self) -> String {
-        self.0.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect()
+        let mut identifier = String::new();
+        for byte in self.0.bytes() {
+            if byte.is_ascii_alphanumeric() || byte == b'_' {
+                identifier.push(byte.into());
+            } else {
+                identifier += &format!("-{byte:02x}");
+            }
+        }
+        identifier
+    }
+}
+
+/// As it was given.
+impl fmt::Display for Topic {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
     }
 }
 
@@ -162,6 +210,32 @@ mod tests {
         }
     }
 
+    /// Whatever is wrong with an address, it may have a password in it.
+    #[test]
+    fn errors_show_nothing_of_the_address() {
+        for wrong in [
+            "mqtt://ann:s3cret",
+            "mqtt://ann:s3cret@",
+            "mqtt://ann:s3cret@b:0",
+            "mqtt://ann:s3cret@b:s3cret",
+            "mqtt://ann:s3/cret@b",
+            "mqtt://ann:s3cret/b",
+            "mqtt://ann:p@s3cret@b:x",
+            "mqtts://ann:s3cret@b",
+            "ann:s3cret@b",
+            "mqtt://ann:%ffs3cret@b",
+            "mqtt://:s3cret@b",
+        ] {
+            if let Err(error) = BrokerText::from(wrong).broker() {
+                assert!(!format!("{error:#}{error:?}").contains("cret"), "{wrong}: {error}");
+            } else {
+                // A slash in a password is one that people write.
+                assert_eq!(wrong, "mqtt://ann:s3/cret@b");
+            }
+            assert!(!format!("{:?}", BrokerText::from(wrong)).contains("cret"));
+        }
+    }
+
     #[test]
     fn passwords_are_not_shown_and_need_a_user() {
         let broker: Broker = "mqtt://ann:secret@b".parse().unwrap();
@@ -175,9 +249,62 @@ mod tests {
     fn topics() {
         let topic: Topic = "home/front door/".parse().unwrap();
         assert_eq!(topic.state(), "home/front door/state");
-        assert_eq!(topic.identifier(), "home_front_door");
+        assert_eq!(topic.to_string(), "home/front door");
         for wrong in ["", "/", "/a", "$SYS/a", "a/+", "a#", "a\nb", &"a".repeat(201)] {
             assert!(wrong.parse::<Topic>().is_err(), "{wrong}");
         }
+    }
+
+    /// Topics that differ have identifiers that differ, in letters that Home Assistant allows; those that had no other
+    /// letters keep theirs.
+    #[test]
+    fn identifiers() {
+        let long = ["a".repeat(200), "é".repeat(100), format!("{}b", "a".repeat(199))];
+        let mut topics: Vec<&str> = vec![
+            "cam 1",
+            "cam_1",
+            "cam-1",
+            "cam/1",
+            "cam.1",
+            "cam:1",
+            "cam//1",
+            "cam1",
+            "Cam_1",
+            "CAM_1",
+            "cam 1 ",
+            " cam 1",
+            "cam-201",
+            "cam_20_1",
+            "cam%201",
+            "cam__1",
+            "cam\u{a0}1",
+            "caf\u{e9}",
+            "cafe\u{301}",
+            "cafe",
+            "Камера",
+            "камера",
+            "相機",
+            "📷",
+            "a/b/c",
+            "a/b_c",
+            "a_b/c",
+            "a_b_c",
+            "-",
+            "_",
+            ".",
+            "tinception",
+        ];
+        topics.extend(long.iter().map(String::as_str));
+        let mut seen = std::collections::BTreeMap::new();
+        for text in topics {
+            let identifier = text.parse::<Topic>().unwrap().identifier();
+            let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || "_-".contains(letter);
+            assert!(!identifier.is_empty() && identifier.chars().all(is_allowed), "{identifier}");
+            if text.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
+                assert_eq!(identifier, text);
+            }
+            assert_eq!(seen.insert(identifier, text), None, "{text}");
+        }
+        assert_eq!("home/front door".parse::<Topic>().unwrap().identifier(), "home-2ffront-20door");
     }
 }

@@ -8,16 +8,14 @@ use anyhow::{Context, Result};
 use rumqttc::{AsyncClient, ClientError, Event, EventLoop, LastWill, MqttOptions, Outgoing, Packet, QoS};
 
 use super::address::{Broker, Topic};
-use super::messages::{Message, OFFLINE, ONLINE};
-use super::queue::{Queue, Work};
+use super::messages::{LONGEST_MESSAGE, Message, OFFLINE, ONLINE};
+use super::queue::{CAPACITY, Queue, Work};
 use crate::output::notice;
 
 /// First and longest pause before a broker is tried again; each is twice as long as the one before.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 /// A connection without traffic is tested so often; the broker publishes the last will after one and a half of it.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Largest message. Labels come from files of any kind.
-const LARGEST_MESSAGE: usize = 1 << 20;
 
 /// What is published, and where.
 struct Publisher {
@@ -53,7 +51,8 @@ fn options(broker: &Broker, topic: &Topic) -> Result<MqttOptions> {
     getrandom::fill(&mut bits).ok().context("the system gives no random numbers for MQTT")?;
     let client = format!("tinception-{:08x}", u32::from_le_bytes(bits));
     let mut options = MqttOptions::new(client, &broker.host, broker.port);
-    options.set_keep_alive(KEEP_ALIVE).set_max_packet_size(LARGEST_MESSAGE, LARGEST_MESSAGE);
+    options.set_keep_alive(KEEP_ALIVE).set_max_packet_size(LONGEST_MESSAGE, LONGEST_MESSAGE);
+    options.set_inflight(CAPACITY as u16);
     options.set_last_will(LastWill::new(topic.availability(), OFFLINE, QoS::AtLeastOnce, true));
     if let Some(user) = &broker.user {
         options.set_credentials(user, broker.password.as_deref().unwrap_or_default());
@@ -67,10 +66,15 @@ async fn keep(name: &str, mut events: EventLoop, queue: &Queue) {
     loop {
         match events.poll().await {
             Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                pause = PAUSES.0;
                 if queue.connected().is_power_of_two() {
                     notice(format_args!("{name}: connected"));
                 }
+            }
+            // Only states are acknowledged. A broker that takes one is well; one that only lets clients in may throw them out for
+            // each state, and is tried less and less often.
+            Ok(Event::Incoming(Packet::PubAck(_))) => {
+                pause = PAUSES.0;
+                queue.acknowledged();
             }
             Ok(Event::Outgoing(Outgoing::Disconnect)) => return,
             Ok(_) => {}
@@ -94,14 +98,14 @@ impl Publisher {
         loop {
             match queue.next().await {
                 Work::Greet => {
+                    // Said again with each connection, so that acknowledgements are those of states.
                     let Message { topic, payload } = discovery.clone();
-                    client.publish(topic, QoS::AtLeastOnce, true, payload).await?;
-                    client.publish(&availability, QoS::AtLeastOnce, true, ONLINE).await?;
+                    client.publish(topic, QoS::AtMostOnce, true, payload).await?;
+                    client.publish(&availability, QoS::AtMostOnce, true, ONLINE).await?;
                 }
-                // Sent once: a second later the next one comes.
-                Work::State(payload) => client.publish(&state, QoS::AtMostOnce, true, payload).await?,
+                Work::State(payload) => client.publish(&state, QoS::AtLeastOnce, true, payload).await?,
                 Work::End => {
-                    client.publish(&availability, QoS::AtLeastOnce, true, OFFLINE).await?;
+                    client.publish(&availability, QoS::AtMostOnce, true, OFFLINE).await?;
                     return client.disconnect().await;
                 }
             }

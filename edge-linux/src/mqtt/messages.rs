@@ -13,6 +13,15 @@ pub(super) const ONLINE: &str = "online";
 pub(super) const OFFLINE: &str = "offline";
 /// Classes in a state, at most.
 const TOP: usize = 5;
+/// Longest label and identity of a class, in bytes. They come from files of any kind; Home Assistant takes 255 letters.
+const LONGEST_LABEL: usize = 1024;
+/// Most bytes of the names of all classes that are present, with one more for each name.
+const LONGEST_LIST: usize = 4 << 10;
+/// Longest state, in bytes: a broker may refuse longer messages, and break the connection for them. A byte of a label takes up to six
+/// in JSON, and there are eleven labels and identities and a list.
+pub(super) const LONGEST_STATE: usize = 96 << 10;
+/// Longest message: a state with its topic, and what MQTT adds.
+pub(super) const LONGEST_MESSAGE: usize = LONGEST_STATE + 1024;
 
 /// A message whose topic is where Home Assistant looks for sensors.
 #[derive(Clone, Debug)]
@@ -37,7 +46,7 @@ pub(super) fn discovery(topic: &Topic, model: &str) -> Message {
         "payload_available": ONLINE,
         "payload_not_available": OFFLINE,
         "icon": "mdi:cctv",
-        "device": { "identifiers": [identifier], "name": identifier, "model": model, "sw_version": version },
+        "device": { "identifiers": [identifier], "name": topic.to_string(), "model": model, "sw_version": version },
         "origin": { "name": name, "sw_version": version },
     });
     Message { topic: format!("homeassistant/sensor/{identifier}/config"), payload: payload.to_string() }
@@ -50,16 +59,103 @@ pub(super) fn state(moment: &Moment<'_>) -> Vec<u8> {
         label: &'a str,
         class: Option<usize>,
         probability: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        present: Option<Vec<&'a str>>,
         frame: u64,
-        top: &'a [Class],
+        top: Vec<Class>,
     }
+    let top = moment.top.iter().take(TOP).map(|class| {
+        let mut class = class.clone();
+        class.label.truncate(cut(&class.label).len());
+        if let Some(id) = &mut class.id {
+            id.truncate(cut(id).len());
+        }
+        class
+    });
+    let mut room = LONGEST_LIST;
+    let fits = |name: &&str| {
+        let left = room.checked_sub(name.len() + 1);
+        room = left.unwrap_or_default();
+        left.is_some()
+    };
     let state = State {
-        label: moment.steady.label,
+        label: cut(moment.steady.label),
         class: moment.steady.class,
         probability: moment.steady.probability,
+        present: moment.steady.present.map(|names| names.iter().map(|name| cut(name)).take_while(fits).collect()),
         frame: moment.frame,
-        top: moment.top.get(..TOP).unwrap_or(&moment.top),
+        top: top.collect(),
     };
     // Numbers and texts always become JSON; an empty message would tell Home Assistant nothing.
     serde_json::to_vec(&state).unwrap_or_default()
+}
+
+/// The beginning of a text that is too long.
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(LONGEST_LABEL)).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::camera::pipeline::Counts;
+    use crate::camera::{Stages, Steady};
+
+    fn moment<'a>(label: &'a str, present: &'a [String]) -> Moment<'a> {
+        let class = |class| Class {
+            class,
+            label: label.into(),
+            id: Some(label.into()),
+            probability: 0.125,
+            logit: None,
+            independent: false,
+        };
+        Moment {
+            frame: 7,
+            latency_ms: 1.0,
+            stages: Stages { decode_ms: 0.0, resize_ms: 0.0, network_ms: 0.0 },
+            top: (0..9).map(class).collect(),
+            steady: Steady { label, class: Some(0), probability: 0.125, changed: false, present: Some(present) },
+            counts: Counts::default(),
+            mqtt: None,
+            #[cfg(feature = "serve")]
+            saturation: None,
+        }
+    }
+
+    /// Whatever labels a file has, a state is JSON that brokers take.
+    #[test]
+    fn states_have_an_end() {
+        for (label, kept) in [
+            ("cat".to_owned(), "cat".to_owned()),
+            ("x".repeat(2 << 20), "x".repeat(1024)),
+            ("\u{1}".repeat(1 << 20), "\u{1}".repeat(1024)),
+            ("é".repeat(1 << 20), "é".repeat(512)),
+            ("€".repeat(1 << 20), "€".repeat(341)),
+            (format!("{}é", "x".repeat(1023)), "x".repeat(1023)),
+            (String::new(), String::new()),
+        ] {
+            let present = vec![label.clone(); 100];
+            let state = state(&moment(&label, &present));
+            assert!(state.len() <= LONGEST_STATE, "{} bytes", state.len());
+            let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
+            let top = state["top"].as_array().unwrap();
+            assert_eq!((state["label"].as_str(), top.len(), state["frame"].as_u64()), (Some(&*kept), 5, Some(7)));
+            assert!(top.iter().all(|class| class["label"] == *kept && class["id"] == *kept));
+            assert_eq!(state["present"].as_array().map(Vec::len), Some(100.min(LONGEST_LIST / (kept.len() + 1))));
+        }
+    }
+
+    #[test]
+    fn the_device_shows_the_topic() {
+        let topic: Topic = "home/front door".parse().unwrap();
+        let Message { topic, payload } = discovery(&topic, "nano");
+        assert_eq!(topic, "homeassistant/sensor/home-2ffront-20door/config");
+        let sensor: serde_json::Value = serde_json::from_str(&payload).unwrap();
+        assert_eq!(
+            (&sensor["device"]["name"], &sensor["unique_id"]),
+            (&json!("home/front door"), &json!("home-2ffront-20door_label"))
+        );
+        assert_eq!(sensor["state_topic"], "home/front door/state");
+    }
 }

@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-pub(crate) use self::address::{Broker, Topic};
+use self::address::Broker;
+pub(crate) use self::address::{BrokerText, Topic};
 use self::queue::Queue;
 use crate::camera::{Moment, MqttCounts};
 
@@ -30,7 +31,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub(crate) struct Mqtt {
     queue: Arc<Queue>,
     last: Option<Instant>,
-    ended: Receiver<()>,
+    /// Hears of the connection's end; taken by the end of this side.
+    ended: Option<Receiver<()>>,
 }
 
 impl Mqtt {
@@ -41,7 +43,7 @@ impl Mqtt {
     pub(crate) fn start(broker: &Broker, topic: &Topic, model: &str) -> Result<Self> {
         let queue = Arc::new(Queue::default());
         let ended = connection::start(broker, topic, messages::discovery(topic, model), queue.clone())?;
-        Ok(Self { queue, last: None, ended })
+        Ok(Self { queue, last: None, ended: Some(ended) })
     }
 
     /// Publishes what was seen, if the label is another or a second has passed.
@@ -57,13 +59,19 @@ impl Mqtt {
     pub(crate) fn counts(&self) -> MqttCounts {
         self.queue.counts()
     }
+
+    /// Publishes what is left and says that the camera is off, if the broker is there to hear it.
+    pub(crate) fn finish(&mut self) {
+        if let Some(ended) = self.ended.take()
+            && self.queue.close()
+        {
+            let _ = ended.recv_timeout(FAREWELL);
+        }
+    }
 }
 
 impl Drop for Mqtt {
-    /// Says that the camera is off, if the broker is there to hear it.
     fn drop(&mut self) {
-        if self.queue.close() {
-            let _ = self.ended.recv_timeout(FAREWELL);
-        }
+        self.finish();
     }
 }

@@ -1,6 +1,7 @@
 //! What the camera loop tells, and the newest of it for whoever asks.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -24,6 +25,9 @@ pub(crate) struct Update {
     pub(crate) top: Vec<Class>,
     /// The label that holds steady; `None` for none above the threshold.
     pub(crate) label: Option<String>,
+    /// The names of all classes above the threshold, where classes are independent of each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) present: Option<Vec<String>>,
     /// Classified frames in the last second.
     pub(crate) frames_per_second: f64,
     /// Entropy of all probabilities, in bits: high where the network has no idea.
@@ -52,10 +56,40 @@ pub(super) struct Change {
     label: Option<String>,
 }
 
+/// A frame as JPEG, which all who look at it share.
+#[derive(Clone, Default)]
+pub(super) struct Picture {
+    part: Bytes,
+    /// Where the JPEG begins and ends.
+    jpeg: Range<usize>,
+}
+
+impl Picture {
+    /// Between the pictures of a stream.
+    pub(super) const BOUNDARY: &str = "frame";
+
+    fn new(jpeg: &[u8]) -> Self {
+        let head =
+            format!("--{}\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", Self::BOUNDARY, jpeg.len());
+        let part = [head.as_bytes(), jpeg, b"\r\n"].concat();
+        Self { part: part.into(), jpeg: head.len()..head.len() + jpeg.len() }
+    }
+
+    /// As a part of a stream.
+    pub(super) fn part(&self) -> Bytes {
+        self.part.clone()
+    }
+
+    /// Alone.
+    pub(super) fn jpeg(&self) -> Bytes {
+        self.part.slice(self.jpeg.clone())
+    }
+}
+
 /// The newest update and picture. Writers never wait; a reader that is slow misses some.
 pub(crate) struct Feed {
     updates: watch::Sender<Option<Arc<Update>>>,
-    pictures: watch::Sender<Bytes>,
+    pictures: watch::Sender<Picture>,
     viewers: AtomicUsize,
     last: Mutex<Option<Instant>>,
     history: Mutex<VecDeque<Change>>,
@@ -67,7 +101,7 @@ impl Feed {
     pub(crate) fn new() -> Self {
         Self {
             updates: watch::Sender::new(None),
-            pictures: watch::Sender::new(Bytes::new()),
+            pictures: watch::Sender::new(Picture::default()),
             viewers: AtomicUsize::new(0),
             last: Mutex::new(None),
             history: Mutex::new(VecDeque::with_capacity(HISTORY)),
@@ -97,8 +131,8 @@ impl Feed {
     }
 
     /// Takes a frame as JPEG.
-    pub(crate) fn publish_picture(&self, jpeg: Vec<u8>) {
-        self.pictures.send_replace(jpeg.into());
+    pub(crate) fn publish_picture(&self, jpeg: &[u8]) {
+        self.pictures.send_replace(Picture::new(jpeg));
     }
 
     /// The updates from now on.
@@ -107,7 +141,7 @@ impl Feed {
     }
 
     /// The pictures from now on, and a viewer for as long as they are wanted.
-    pub(super) fn pictures(self: &Arc<Self>) -> (watch::Receiver<Bytes>, Viewer) {
+    pub(super) fn pictures(self: &Arc<Self>) -> (watch::Receiver<Picture>, Viewer) {
         let mut pictures = self.pictures.subscribe();
         pictures.mark_unchanged();
         self.viewers.fetch_add(1, Ordering::Relaxed);

@@ -12,7 +12,7 @@ use super::picture;
 use crate::camera::frame::RgbFrame;
 use crate::camera::mailbox::{Mailbox, Taken};
 use crate::camera::{Moment, UNKNOWN};
-use crate::engine::Scores;
+use crate::engine::{Classes, Scores};
 
 /// How long the encoding thread waits for a picture before it looks again.
 const GLANCE: Duration = Duration::from_secs(1);
@@ -60,8 +60,9 @@ impl Live {
         self.feed.publish(Update {
             top: moment.top.clone(),
             label: steady.class.map(|_| steady.label.to_owned()),
+            present: steady.present.map(<[String]>::to_vec),
             frames_per_second: self.rate.count(Instant::now()),
-            entropy: entropy(&scores.probabilities),
+            entropy: entropy(scores),
             saturation: moment.saturation,
             mqtt: moment.mqtt,
             latency_ms: moment.latency_ms,
@@ -94,7 +95,7 @@ fn encode(feed: &Feed, pictures: &Mailbox<Labelled>) {
                 picture::annotate(&mut labelled.frame, &labelled.text);
                 // A frame that libjpeg refuses is not shown; the next one comes.
                 if let Ok(jpeg) = picture::encode(&labelled.frame) {
-                    feed.publish_picture(jpeg);
+                    feed.publish_picture(&jpeg);
                 }
             }
             Taken::Nothing => {}
@@ -103,9 +104,14 @@ fn encode(feed: &Feed, pictures: &Mailbox<Labelled>) {
     }
 }
 
-/// Entropy in bits: 0 where one class is certain.
-fn entropy(probabilities: &[f64]) -> f64 {
-    probabilities.iter().filter(|probability| **probability > 0.0).map(|p| -p * p.log2()).sum()
+/// Entropy in bits: 0 where one class is certain, or where each of independent classes is.
+fn entropy(scores: &Scores) -> f64 {
+    let bits = |p: f64| if p > 0.0 { -p * p.log2() } else { 0.0 };
+    let of_class = |p: &f64| match scores.classes {
+        Classes::Exclusive => bits(*p),
+        Classes::Independent => bits(*p) + bits(1.0 - p),
+    };
+    scores.probabilities.iter().map(of_class).sum()
 }
 
 /// Counts what happens a second, over the last whole one.
@@ -138,8 +144,11 @@ mod tests {
     #[test]
     fn entropy_in_bits() {
         for (probabilities, bits) in [(&[1.0, 0.0][..], 0.0), (&[0.5, 0.5], 1.0), (&[0.25; 4], 2.0), (&[], 0.0)] {
-            assert!((entropy(probabilities) - bits).abs() < 1e-12, "{probabilities:?}");
+            let found = entropy(&Scores::exclusive(probabilities.to_vec()));
+            assert!((found - bits).abs() < 1e-12, "{probabilities:?}");
         }
+        // Two coins and a certainty.
+        assert!((entropy(&Scores::independent(vec![0.5, 1.0, 0.5])) - 2.0).abs() < 1e-12);
     }
 
     #[test]

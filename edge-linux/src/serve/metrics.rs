@@ -76,10 +76,11 @@ impl Metrics {
         metrics.saturation.set(f64::NAN);
         registry.register(
             "mqtt_states_published",
-            "States handed to the broker's connection",
+            "States that the broker acknowledged",
             metrics.mqtt_published.clone(),
         );
-        registry.register("mqtt_states_dropped", "States that made room for newer ones", metrics.mqtt_dropped.clone());
+        let help = "States that made room for newer ones, or went away with a connection";
+        registry.register("mqtt_states_dropped", help, metrics.mqtt_dropped.clone());
         let help = "Times the broker could not be reached, or went away";
         registry.register("mqtt_failures", help, metrics.mqtt_failures.clone());
         metrics

@@ -6,31 +6,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::body::Body;
+use axum::extract::{Extension, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::WatchStream;
-use tokio_stream::{Stream, StreamExt};
-use tower_http::timeout::TimeoutLayer;
 
 use super::board::{self, Health};
+use super::connections::Connection;
 use super::desk::Refusal;
-use super::feed::Update;
-use super::{LARGEST_BODY, REQUEST_TIME, Shared, access};
+use super::feed::{Picture, Update};
+use super::upload::{self, Refused};
+use super::{Shared, access, headers};
+use crate::ranking::Class;
 
 /// Without an update for this long the camera counts as stopped.
 const STALE: f64 = 10.0;
 /// How long a snapshot waits for the next frame.
 const NEXT_FRAME: Duration = Duration::from_secs(3);
-/// Between the pictures of a stream; clients find it by the header that names it.
-const BOUNDARY: &str = "frame";
+
+/// Tells nginx not to keep what is sent until there is more of it.
+const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
 
 type Served = State<Arc<Shared>>;
+type Connected = Extension<Arc<Connection>>;
 
 pub(super) fn all(shared: Arc<Shared>) -> Router {
     Router::new()
@@ -42,10 +46,16 @@ pub(super) fn all(shared: Arc<Shared>) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/api/classify", post(classify))
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn_with_state(shared.clone(), access::check))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIME))
+        .layer(middleware::from_fn(at_work))
+        .layer(middleware::from_fn(headers::add))
         .with_state(shared)
+}
+
+/// While an answer is made, its connection makes way for no other.
+async fn at_work(Extension(connection): Connected, request: Request, next: middleware::Next) -> Response {
+    let _work = connection.works();
+    next.run(request).await
 }
 
 fn json(status: StatusCode, value: &impl Serialize) -> Response {
@@ -63,11 +73,24 @@ fn failed(status: StatusCode, error: &str) -> Response {
     json(status, &Failed { error })
 }
 
+/// A refusal that may be none in a moment.
+fn busy(error: &str) -> Response {
+    let mut response = failed(StatusCode::SERVICE_UNAVAILABLE, error);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+    response
+}
+
+/// What is said last on this connection.
+fn last(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 /// The page takes nothing from elsewhere, and no other page may show it in a frame.
 async fn page() -> Response {
-    let policy = "default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; frame-ancestors 'none'";
-    let headers = [(header::CONTENT_SECURITY_POLICY, policy), (header::REFERRER_POLICY, "no-referrer")];
-    (headers, Html(include_str!("page.html"))).into_response()
+    let policy = "default-src 'self'; img-src 'self' data:; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+                  base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(include_str!("page.html"))).into_response()
 }
 
 /// An update, and how the board is at that moment.
@@ -78,37 +101,41 @@ struct Told<'a> {
     board: Health,
 }
 
-async fn events(State(shared): Served) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let updates = WatchStream::new(shared.feed.updates()).filter_map(|update| {
+async fn events(State(shared): Served, Extension(connection): Connected) -> Response {
+    let Some(work) = connection.streams() else { return too_many_streams() };
+    let updates = WatchStream::new(shared.feed.updates()).filter_map(move |update| {
+        // The work ends with the stream.
+        let _work = &work;
         let told = Told { update: &*update?, board: board::health(Path::new("/sys")) };
-        Some(Ok(Event::default().data(serde_json::to_string(&told).ok()?)))
+        Some(Ok::<_, Infallible>(Event::default().data(serde_json::to_string(&told).ok()?)))
     });
-    Sse::new(updates).keep_alive(KeepAlive::default())
+    ([UNBUFFERED], Sse::new(updates).keep_alive(KeepAlive::default())).into_response()
+}
+
+fn too_many_streams() -> Response {
+    busy("too many streams of pictures and events at once; close a page and try again")
 }
 
 async fn history(State(shared): Served) -> Response {
     json(StatusCode::OK, &shared.feed.history())
 }
 
-async fn stream(State(shared): Served) -> Response {
+async fn stream(State(shared): Served, Extension(connection): Connected) -> Response {
+    let Some(work) = connection.streams() else { return too_many_streams() };
     let (pictures, viewer) = shared.feed.pictures();
-    let parts = WatchStream::from_changes(pictures).map(move |jpeg| {
-        // The picture's viewer is gone when the stream is.
-        let _viewer = &viewer;
-        let head = format!("--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", jpeg.len());
-        Ok::<_, Infallible>(Bytes::from([head.as_bytes(), &jpeg, b"\r\n"].concat()))
+    let parts = WatchStream::from_changes(pictures).map(move |picture| {
+        // The picture's viewer is gone, and the work ends, when the stream does.
+        let _until_then = (&viewer, &work);
+        Ok::<_, Infallible>(picture.part())
     });
-    let kind = format!("multipart/x-mixed-replace; boundary={BOUNDARY}");
-    ([(header::CONTENT_TYPE, kind)], Body::from_stream(parts)).into_response()
+    let kind = format!("multipart/x-mixed-replace; boundary={}", Picture::BOUNDARY);
+    ([(header::CONTENT_TYPE, kind.as_str()), UNBUFFERED], Body::from_stream(parts)).into_response()
 }
 
 async fn snapshot(State(shared): Served) -> Response {
     let (mut pictures, _viewer) = shared.feed.pictures();
     match tokio::time::timeout(NEXT_FRAME, pictures.changed()).await {
-        Ok(Ok(())) => {
-            let headers = [(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "no-store")];
-            (headers, pictures.borrow().clone()).into_response()
-        }
+        Ok(Ok(())) => ([(header::CONTENT_TYPE, "image/jpeg")], pictures.borrow().jpeg()).into_response(),
         _ => failed(StatusCode::SERVICE_UNAVAILABLE, "the camera gives no frames"),
     }
 }
@@ -133,11 +160,28 @@ async fn healthz(State(shared): Served) -> Response {
     json(status, &State { camera, seconds_since_frame: age })
 }
 
-async fn classify(State(shared): Served, picture: Bytes) -> Response {
-    match shared.desk.classify(picture).await {
+async fn classify(State(shared): Served, request: Request) -> Response {
+    match classes(&shared, request).await {
         Ok(classes) => json(StatusCode::OK, &classes),
-        Err(Refusal::Picture(error)) => failed(StatusCode::UNPROCESSABLE_ENTITY, &error),
-        Err(Refusal::Busy) => failed(StatusCode::SERVICE_UNAVAILABLE, "too many pictures at once; try again"),
-        Err(Refusal::Gone) => failed(StatusCode::SERVICE_UNAVAILABLE, "this server can classify no more; restart it"),
+        Err(refusal) => refusal,
     }
+}
+
+/// The best classes of a picture that is received only once there is a place for it.
+async fn classes(shared: &Shared, request: Request) -> Result<Vec<Class>, Response> {
+    upload::check(request.headers()).map_err(refused)?;
+    let Some(place) = shared.desk.place() else {
+        return Err(last(busy("too many pictures at once; try again")));
+    };
+    let upload = upload::receive(request).await.map_err(refused)?;
+    shared.desk.classify(place, upload.picture.clone()).await.map_err(|refusal| match refusal {
+        Refusal::Picture(error) => refused(upload.is_none(&error)),
+        Refusal::Late => busy("classifying takes too long at the moment; try again, or send a smaller picture"),
+        Refusal::Gone => failed(StatusCode::SERVICE_UNAVAILABLE, "this server can classify no more; restart it"),
+    })
+}
+
+fn refused(Refused { status, message, unread }: Refused) -> Response {
+    let response = failed(status, &message);
+    if unread { last(response) } else { response }
 }

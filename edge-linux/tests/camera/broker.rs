@@ -31,6 +31,8 @@ struct Log {
     published: Vec<(Instant, Published)>,
     connections: Vec<TcpStream>,
     stopped: bool,
+    /// Whether the connection is closed for each state, as brokers do that allow a client less than it wants.
+    refuses_states: bool,
 }
 
 #[derive(Default)]
@@ -72,6 +74,11 @@ impl Broker {
 
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// From now on it closes the connection for each state.
+    pub(crate) fn refuse_states(&self) {
+        self.shared.log.lock().expect("a log").refuses_states = true;
     }
 
     /// Dies: nobody is served any more, and the port is free.
@@ -126,6 +133,10 @@ impl Shared {
                 }
                 Ok((kind, body)) if kind & 0xF0 == 0x30 => {
                     let (published, number) = publish(kind, &body);
+                    if published.topic.ends_with("/state") && self.log.lock().expect("a log").refuses_states {
+                        let _ = connection.shutdown(Shutdown::Both);
+                        break;
+                    }
                     self.publish(published);
                     if let Some([high, low]) = number {
                         let _ = connection.write_all(&[0x40, 2, high, low]);

@@ -69,6 +69,7 @@ fn what_is_wrong_names_file_and_key() {
         ("model = [\"nano\"]", &["model", "text"]),
         ("rotate = 45", &["--rotate", "45"]),
         ("threshold = 1.5", &["--threshold", "1.5"]),
+        ("top = [3, 4]", &["top", "a number"]),
         ("top = 3\ntop = 4", &["line 2", "duplicate"]),
         ("top = ", &["line 1"]),
     ] {
@@ -83,6 +84,42 @@ fn what_is_wrong_names_file_and_key() {
     let output = camera(Path::new("absent.toml"), "--frames 1");
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("absent.toml"));
+}
+
+/// An option that may be given several times takes a list, or one value.
+#[cfg(feature = "serve")]
+#[test]
+fn a_list_gives_an_option_several_times() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (text, words) in [
+        ("allow-host = [\"camera.local\", \"camera.example.org\"]", None),
+        ("allow-host = \"camera.local\"", None),
+        ("allow-host = []", None),
+        ("allow-host = [\"camera.local\", \"http://camera\"]", Some("--allow-host")),
+        ("allow-host = [\"camera.local\", 3]", Some("a list")),
+        ("allow-host = 3", Some("text in quotes")),
+    ] {
+        let output = camera(&file(&folder, text), &format!("images:{} --frames 1", photos().display()));
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(if words.is_some() { 2 } else { 0 }), "{text}: {error}");
+        assert!(error.contains(words.unwrap_or_default()), "{text}: {error}");
+    }
+}
+
+/// Nobody writes into the pipe, the device has no end, and the file is larger than any that people write.
+#[test]
+fn what_is_no_file_of_options_is_not_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [pipe, large] = ["pipe", "large.toml"].map(|name| folder.path().join(name));
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
+    assert!(made.success());
+    fs::write(&large, "#".repeat(2 << 20)).expect("written");
+    for path in [&pipe, &large, Path::new("/dev/zero"), folder.path()] {
+        let output = camera(path, "--frames 1");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(error.contains(&path.display().to_string()) && error.lines().count() == 1, "{error}");
+    }
 }
 
 /// What is wrong with the command line is not the file's fault.

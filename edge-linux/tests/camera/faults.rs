@@ -2,30 +2,105 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rand::rngs::SmallRng;
 use rand::{Rng, RngCore, SeedableRng};
 
-use crate::common::{accounts, command, feed, objects, start};
+use crate::common::{accounts, command, feed, objects, photos, start};
 
 const RAW: &str = "pipe:- --width 32 --height 24 --format yuv420 --json";
 const FRAME: usize = 32 * 24 * 3 / 2;
 
+/// What came before is accounted for, and the exit code says that something is wrong with what feeds the pipe.
 #[test]
 fn a_pipe_that_ends_within_a_frame() {
-    let (_, end) = objects(&feed(RAW, &vec![90; FRAME * 2 + 7]));
+    let output = feed(RAW, &vec![90; FRAME * 2 + 7]);
+    assert_eq!(one_line(&output), "tinception: error: -: the pipe ended within a frame, after 7 of 1152 bytes");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let end = serde_json::from_str(text.lines().last().expect("the accounts")).expect("an object");
     let [classified, skipped, dropped, broken] = accounts(&end);
-    assert_eq!((classified + dropped, skipped, broken), (2, 0, 1));
+    assert_eq!((classified + dropped, skipped, broken), (2, 0, 0));
+}
+
+/// The only line of a failed run's errors.
+fn one_line(output: &Output) -> String {
+    let error = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
+    assert_eq!((output.status.code(), error.lines().count()), (Some(2), 1), "{error}");
+    error
+}
+
+/// Whatever should have filled it failed, as rpicam-vid does without a camera: a service must start both anew.
+#[test]
+fn a_source_without_a_frame_is_an_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, bytes: &[u8]| {
+        std::fs::write(folder.path().join(name), bytes).expect("written");
+        folder.path().join(name).display().to_string()
+    };
+    for (args, bytes, words) in [
+        (RAW.to_owned(), &b""[..], "pipe:-: it ended without a frame"),
+        (format!("{RAW} --every 3"), b"", "pipe:-: it ended without a frame"),
+        (RAW.to_owned(), b"x", "ended within a frame, after 1 of 1152"),
+        ("pipe:- --format mjpeg".into(), b"", "it ended without a frame"),
+        ("pipe:- --format mjpeg".into(), b"<html>", "it ended without a frame"),
+        ("pipe:- --format mjpeg".into(), b"\xFF\xD8\xFF", "ended within a JPEG picture"),
+        ("y4m:-".into(), b"YUV4MPEG2 W4 H4\n", "y4m:-: it ended without a frame"),
+        ("y4m:-".into(), b"YUV4MPEG2 W4 H4\nFRAME\n", "ended within a frame, after 0 of 24"),
+        ("y4m:-".into(), b"", "not a YUV4MPEG2 file"),
+        (format!("pipe:{} --width 4 --height 4 --format grey", file("raw", b"")), b"", "it ended without a frame"),
+        (
+            format!("y4m:{}", file("a.y4m", b"YUV4MPEG2 W4 H4\nFRAME\nabc")),
+            b"",
+            "a.y4m: the video ended within a frame",
+        ),
+    ] {
+        let error = one_line(&feed(&args, bytes));
+        assert!(error.contains(words), "{args}: {error}");
+    }
+}
+
+#[test]
+fn a_folder_without_a_readable_picture_is_an_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("a.png"), "no picture").expect("written");
+    let output = command(&format!("camera images:{}", folder.path().display())).output().expect("it runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.lines().last().is_some_and(|line| line.ends_with("none of its pictures can be read")), "{error}");
+}
+
+/// A program that has no descriptor left, by its own doing or another's, is no camera that came to its end.
+#[test]
+fn a_lack_of_descriptors_is_no_end() {
+    let script = "exec 3>&- ; ulimit -n \"$2\"; exec \"$0\" camera \"images:$1\" --json --frames 4 --threads 1";
+    let mut failed = 0;
+    for descriptors in 3..24 {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, env!("CARGO_BIN_EXE_tinception")]).arg(photos()).arg(descriptors.to_string());
+        let output = shell.stdin(std::process::Stdio::null()).output().expect("it runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        match output.status.success() {
+            true => assert!(text.contains("\"classified\":4"), "{descriptors}: {text}"),
+            false => failed += 1,
+        }
+    }
+    assert!(failed > 0, "there was no lack of descriptors");
 }
 
 #[test]
 fn an_odd_size_in_every_format() {
-    for (format, bytes) in
-        [("yuv420", 33 * 17 + 2 * 17 * 9), ("nv12", 33 * 17 + 34 * 9), ("rgb24", 33 * 17 * 3), ("grey", 33 * 17)]
-    {
+    for (format, bytes) in [
+        ("yuv420", 33 * 17 + 2 * 17 * 9),
+        ("nv12", 33 * 17 + 34 * 9),
+        ("rgb24", 33 * 17 * 3),
+        ("bgr24", 33 * 17 * 3),
+        ("rgbx", 33 * 17 * 4),
+        ("bgrx", 33 * 17 * 4),
+        ("grey", 33 * 17),
+    ] {
         let args = format!("pipe:- --width 33 --height 17 --format {format} --json");
         let (_, end) = objects(&feed(&args, &vec![90; bytes]));
         assert_eq!(accounts(&end), [1, 0, 0, 0], "{format}");
@@ -65,6 +140,10 @@ fn bad_input_is_refused_in_one_line() {
         ("camera images:/nowhere", "/nowhere"),
         ("camera video:/nowhere.mp4", "/nowhere.mp4"),
         ("camera mjpeg:http://127.0.0.1:1/", "127.0.0.1:1"),
+        ("camera snapshot:http://127.0.0.1:1/", "127.0.0.1:1"),
+        ("camera pipe:- --format mjpeg --width 4 --height 4", "leave --width"),
+        ("camera pipe:- --width 33 --height 2 --format uyvy", "even width"),
+        ("camera mjpeg:http://127.0.0.1:1/ --matrix bt709", "leave --matrix out"),
     ] {
         let output = command(args).output().expect("it runs");
         let error = String::from_utf8_lossy(&output.stderr);

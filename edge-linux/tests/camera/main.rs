@@ -3,15 +3,19 @@
 
 #[cfg(feature = "mqtt")]
 mod broker;
+mod colours;
 mod common;
 mod config;
 mod disk;
 mod faults;
+mod hooks;
 mod labels;
 #[cfg(feature = "mqtt")]
 mod mqtt;
+mod network;
 #[cfg(feature = "serve")]
 mod page;
 mod soak;
 mod stall;
+mod stop;
 mod systemd;

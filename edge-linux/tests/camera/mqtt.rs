@@ -107,7 +107,7 @@ fn home_assistant_finds_the_label() {
     let address = broker.address();
     let mut program = command(&format!("{RAW} --mqtt mqtt://ann:wrong@{address} --mqtt-topic home/door"));
     let mut camera = Camera::spawn(program.env("TINCEPTION_MQTT_PASSWORD", "secret"));
-    let described = broker.wait("a sensor", |published| published.topic == "homeassistant/sensor/home_door/config");
+    let described = broker.wait("a sensor", |published| published.topic == "homeassistant/sensor/home-2fdoor/config");
     broker.wait("the availability", is("home/door/availability", "online"));
     let state = broker.wait("a state", |published| published.topic == "home/door/state");
     assert!(described.retained && state.retained);
@@ -117,8 +117,9 @@ fn home_assistant_finds_the_label() {
     let described: Value = serde_json::from_str(&described.payload).expect("an object");
     assert_eq!(described["state_topic"], "home/door/state");
     assert_eq!(described["availability_topic"], "home/door/availability");
-    assert_eq!(described["unique_id"], "home_door_label");
-    assert_eq!(described["device"]["identifiers"][0], "home_door");
+    assert_eq!(described["unique_id"], "home-2fdoor_label");
+    assert_eq!(described["device"]["identifiers"][0], "home-2fdoor");
+    assert_eq!(described["device"]["name"], "home/door");
     // The state is what the program says about the same frame; all frames are one picture.
     let state: Value = serde_json::from_str(&state.payload).expect("an object");
     let (frame, _) = camera.until("the state's label", |_| true);
@@ -206,16 +207,80 @@ fn a_broker_that_is_silent_stops_no_frame() {
     drop(listener);
 }
 
+/// Topics that one name was made of before.
+#[test]
+fn each_topic_is_a_sensor() {
+    let broker = anywhere();
+    let mut sensors = std::collections::BTreeSet::new();
+    for (topic, name) in
+        [("cam.1", "cam-2e1"), ("cam_1", "cam_1"), ("cam/1", "cam-2f1"), ("cam//1", "cam-2f-2f1"), ("Cam_1", "Cam_1")]
+    {
+        let mut camera = Camera::start(&format!("--mqtt mqtt://{} --mqtt-topic {topic}", broker.address()));
+        let config = format!("homeassistant/sensor/{name}/config");
+        let sensor = broker.wait(topic, |published| published.topic == config);
+        let sensor: Value = serde_json::from_str(&sensor.payload).expect("an object");
+        assert_eq!(sensor["device"]["name"], topic);
+        assert_eq!(sensor["state_topic"], format!("{topic}/state"));
+        assert!(sensors.insert(sensor["unique_id"].to_string()), "{sensor}");
+        camera.until("a frame", |_| true);
+        camera.end();
+    }
+}
+
+/// A run that is over before its first connection stands says what it saw.
+#[test]
+fn a_short_run_is_told() {
+    let broker = anywhere();
+    let address = broker.address();
+    let photos = crate::common::photos();
+    let output = command(&format!("camera images:{} --frames 1 --mqtt mqtt://{address}", photos.display())).output();
+    assert!(output.expect("it runs").status.success());
+    broker.wait("a sensor", |published| published.topic == "homeassistant/sensor/tinception/config");
+    broker.wait("a state", |published| published.topic == "tinception/state");
+    broker.wait("the farewell", is("tinception/availability", "offline"));
+}
+
+/// The longest labels that a file may have, and a broker that closes the connection for each state.
+#[test]
+fn a_broker_that_refuses_states_has_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let labels = folder.path().join("labels.txt");
+    let label = "x".repeat(255);
+    std::fs::write(&labels, format!("{label}\n").repeat(10)).expect("written");
+    let broker = anywhere();
+    let mut camera = Camera::start(&format!("--labels {} --mqtt mqtt://{}", labels.display(), broker.address()));
+    let (frame, _) = camera.until("two states", |frame| count(frame, "published") >= 2);
+    assert_eq!((count(&frame, "connections"), count(&frame, "failures")), (1, 0));
+    let state = broker.wait("a state", |published| published.topic == "tinception/state");
+    assert!(state.payload.len() < 16 << 10, "{} bytes", state.payload.len());
+    camera.end();
+
+    let broker = anywhere();
+    broker.refuse_states();
+    let mut camera = Camera::start(&format!("--mqtt mqtt://{}", broker.address()));
+    let (frame, _) = camera.until("three failures", |frame| count(frame, "failures") >= 3);
+    assert_eq!(count(&frame, "published"), 0, "{frame}");
+    camera.end();
+}
+
 #[test]
 fn bad_addresses_are_refused_in_one_line() {
     for (args, words) in [
         ("--mqtt broker", "give mqtt://"),
         ("--mqtt mqtt://b --mqtt-topic a/#", "a topic has no +"),
         ("--mqtt mqtt://b --mqtt-password secret", "no user"),
+        ("--mqtt mqtt://ann:secret@b:0", "no port"),
+        ("--mqtt mqtt://ann:secret", "no port"),
+        ("--mqtt=mqtts://ann:secret@b", "no encryption"),
+        ("--mqtt ann:secret@b", "give mqtt://"),
     ] {
         let output = command(&format!("{RAW} {args}")).output().expect("it runs");
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{args}: {error}");
-        assert!(error.contains(words), "{args}: {error}");
+        assert!(
+            error.contains(words) && error.starts_with("tinception: error: ") || args.contains("topic"),
+            "{args}: {error}"
+        );
+        assert!(!error.contains("secret"), "{args}: {error}");
     }
 }

@@ -41,8 +41,8 @@ pub(crate) fn number(index: usize) -> f32 {
     mixed as f32 / (1 << 23) as f32 - 1.0
 }
 
-/// Writes `model.onnx` (16x16 RGB, ten classes), `labels.txt` and four pictures in `calibration/`.
-pub(crate) fn prepare(folder: &Path) {
+/// A network for pictures of 16x16 in RGB, with ten classes.
+pub(crate) fn network() -> Graph {
     let shapes = [Shape::new(16, 16, 3), Shape::new(16, 16, 8), Shape::new(8, 8, 8), Shape::new(1, 1, 10)];
     let mut graph = Graph {
         name: "small".into(),
@@ -51,6 +51,7 @@ pub(crate) fn prepare(folder: &Path) {
         input: ValueId(0),
         output: ValueId(3),
         input_affine: Affine::identity(3),
+        own_output: None,
     };
     let ids: Vec<ValueId> =
         (0..).zip(shapes).map(|(index, shape)| graph.add_value(format!("value{index}"), shape)).collect();
@@ -63,7 +64,12 @@ pub(crate) fn prepare(folder: &Path) {
     for (index, op) in ops.into_iter().enumerate() {
         graph.nodes.push(Node { name: format!("layer{index}"), op, inputs: vec![ids[index]], output: ids[index + 1] });
     }
-    std::fs::write(folder.join("model.onnx"), onnx::encode(&onnx::to_onnx(&graph))).expect("written");
+    graph
+}
+
+/// Writes `model.onnx` ([`network`]), `labels.txt` and four pictures in `calibration/`.
+pub(crate) fn prepare(folder: &Path) {
+    std::fs::write(folder.join("model.onnx"), onnx::encode(&onnx::to_onnx(&network()))).expect("written");
     let labels: Vec<String> = (0..10).map(|class| format!("c{class} class number {class}")).collect();
     std::fs::write(folder.join("labels.txt"), labels.join("\n") + "\n").expect("written");
     std::fs::create_dir(folder.join("calibration")).expect("made");

@@ -14,6 +14,11 @@ const BATCH_NORM: [&str; 5] = ["weight", "bias", "running_mean", "running_var", 
 
 /// Writes nano's weights, without the tensor `leave_out`.
 fn write_nano(path: &Path, leave_out: &str) {
+    write_nano_behind(path, leave_out, &[""], &[]);
+}
+
+/// As [`write_nano`], once behind each of `prefixes`, and with tensors of these names besides.
+fn write_nano_behind(path: &Path, leave_out: &str, prefixes: &[&str], besides: &[&str]) {
     let mut tensors: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
     for line in NANO.lines() {
         let (name, sizes) = line.split_once(' ').expect("a name and sizes");
@@ -32,6 +37,11 @@ fn write_nano(path: &Path, leave_out: &str) {
         }
     }
     tensors.remove(leave_out);
+    let copies = prefixes
+        .iter()
+        .flat_map(|prefix| tensors.iter().map(move |(name, tensor)| (format!("{prefix}{name}"), tensor.clone())));
+    let mut tensors: BTreeMap<_, _> = copies.collect();
+    besides.iter().for_each(|name| insert(&mut tensors, (*name).to_owned(), vec![2], &[1.0, 2.0]));
     let views = tensors.iter().map(|(name, (shape, bytes))| {
         (name, TensorView::new(Dtype::F32, shape.clone(), bytes).expect("the bytes fill the shape"))
     });
@@ -98,4 +108,48 @@ fn weights_that_do_not_fit_are_refused() {
         is_refused(path, &format!("import {args} -o {{}}/out.onnx"), words);
     }
     assert!(!path.join("out.onnx").exists(), "nothing is left behind");
+}
+
+#[test]
+fn whatever_stands_in_front_of_all_names_is_taken_off() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path();
+    let import = "import {}/nano.safetensors --arch nano -o {}/nano.onnx";
+    write_nano(&path.join("nano.safetensors"), "");
+    succeeds(path, import);
+    let plain = fs::read(path.join("nano.onnx")).expect("read");
+    let layers = |bytes: &[u8]| tinception_models::onnx::import_bytes(bytes, "nano").expect("it imports");
+    for prefix in [
+        "model.",
+        "module.",
+        "_orig_mod.",
+        "net.",
+        "backbone.",
+        "_orig_mod.module.",
+        "module.model.net.",
+        "a/b/",
+        "m.0.",
+    ] {
+        for besides in [&[][..], &["criterion.weight", "loss_weights"]] {
+            write_nano_behind(&path.join("nano.safetensors"), "", &[prefix], besides);
+            let printed = succeeds(path, import);
+            assert!(printed.contains(&format!("{prefix} taken off")), "{printed}");
+            assert!(printed.contains("20 of auxiliary classifiers"), "{printed}");
+            assert_eq!(printed.contains("2 without that prefix"), !besides.is_empty(), "{printed}");
+            let found = fs::read(path.join("nano.onnx")).expect("read");
+            assert_eq!(layers(&found), layers(&plain), "{prefix}");
+        }
+    }
+    for (prefixes, words) in [
+        (&["model.", "ema."][..], &["several times", "'ema.'", "'model.'"][..]),
+        (&["", "teacher."], &["several times", "'teacher.'"]),
+    ] {
+        write_nano_behind(&path.join("nano.safetensors"), "", prefixes, &[]);
+        is_refused(path, import, words);
+    }
+    // What belongs nowhere below the prefix, or is missing there, is an error as ever.
+    write_nano_behind(&path.join("nano.safetensors"), "", &["model."], &["model.extra.weight"]);
+    is_refused(path, import, &["model.extra.weight", "no place"]);
+    write_nano_behind(&path.join("nano.safetensors"), "fc.bias", &["model."], &["fc.bias"]);
+    is_refused(path, import, &["'model.fc.bias' is missing"]);
 }

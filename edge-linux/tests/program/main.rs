@@ -2,8 +2,14 @@
 #![cfg(feature = "tract")]
 
 mod bad_input;
+mod calibration;
 mod commands;
 mod common;
 mod exit_codes;
 mod googlenet;
 mod import;
+mod inputs;
+mod kinds;
+mod outputs;
+mod scores;
+mod terminal;

@@ -1,10 +1,29 @@
 //! Why a graph cannot be compiled.
 
 use tinception_core::error::FormatError;
-use tinception_core::format::SCRATCH_LIMIT;
+use tinception_core::format::{LABEL_LIMIT, SCRATCH_LIMIT};
 use tinception_core::shape::Shape;
 
 use crate::quantize::WeightError;
+
+/// What is wrong with a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LabelProblem {
+    /// It has a control character.
+    Control,
+    /// It is longer than [`LABEL_LIMIT`].
+    Length,
+}
+
+impl LabelProblem {
+    fn text(self) -> String {
+        match self {
+            Self::Control => "has a tab or another control character in it; write names without".into(),
+            Self::Length => format!("is longer than {LABEL_LIMIT} bytes; shorten it"),
+        }
+    }
+}
 
 /// Why a graph cannot be compiled. Every message names the node and the way out.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -82,6 +101,27 @@ pub enum CompileError {
         lines: usize,
         /// The network's classes.
         classes: usize,
+    },
+    /// A label that no file may have.
+    #[error("{file}: line {line} {}", .problem.text())]
+    Label {
+        /// The label file.
+        file: String,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: LabelProblem,
+    },
+    /// A scale or a mean of the preprocessing is no number that a file may have.
+    #[error(
+        "the preprocessing's mean {mean} and scale {scale} of a channel make no picture: a mean is finite, a scale finite and \
+         positive (a standard deviation of {} is a scale of {scale})", 1.0 / scale
+    )]
+    Preprocessing {
+        /// The channel's mean.
+        mean: f32,
+        /// The channel's scale.
+        scale: f32,
     },
     /// The preprocessing gives another number of channels than the network takes.
     #[error(

@@ -4,16 +4,20 @@ mod error;
 mod labels;
 mod report;
 
-pub use error::CompileError;
+pub use error::{CompileError, LabelProblem};
 pub use labels::Labels;
 pub use report::{Report, StepReport};
+use tinception_core::format::PROVENANCE_LIMIT;
 use tinception_core::model::Model;
+use tinception_core::quant::{QuantParams, is_scale};
 
 use crate::aligned::Aligned;
 use crate::calibrate::{Calibration, Method};
 use crate::emit::{emit, self_test};
+use crate::ending::OwnOutput;
 use crate::fuse::{Fusions, fuse};
 use crate::graph::Graph;
+use crate::names::escaped;
 use crate::plan::plan;
 use crate::preprocess::Preprocessing;
 use crate::program::lower;
@@ -34,7 +38,7 @@ pub struct Options {
     pub winograd: bool,
     /// What is done to a picture. Without it, a file takes int8 input only.
     pub preprocessing: Option<Preprocessing>,
-    /// The classes' names.
+    /// The classes' names. A network of one score has two classes, and takes one name, two or none.
     pub labels: Option<Labels>,
     /// Where the network comes from: `source`, `source-sha256`, `licence` and whatever else should be kept. Lines on the
     /// tool and the calibration are added.
@@ -78,13 +82,20 @@ pub fn compile(graph: &Graph, calibration: &Calibration, options: &Options) -> R
         let given = preprocessing.channels();
         return Err(CompileError::InputChannels { given, input: name, taken: input.channels });
     }
+    if let Some(preprocessing) = &options.preprocessing {
+        let channels = preprocessing.mean.into_iter().zip(preprocessing.scale).take(preprocessing.channels());
+        for (mean, scale) in channels {
+            if !mean.is_finite() || !is_scale(scale) {
+                return Err(CompileError::Preprocessing { mean, scale });
+            }
+        }
+    }
     let classes = graph.shape(graph.output).channels as usize;
-    if let Some(labels) = &options.labels {
+    let labels = class_names(graph, options);
+    if let Some(labels) = &labels {
         labels.check(classes)?;
     }
-    let input_range = options.preprocessing.as_ref().map(|preprocessing| input_range(preprocessing, graph));
-    let quant = activations(graph, calibration, options.method, input_range)
-        .map_err(|value| CompileError::NotCalibrated { value: graph[value].name.clone() })?;
+    let quant = scales(graph, calibration, options)?;
     let mut program = lower(graph, &quant, options.bias_correction.then_some(calibration))?;
     fuse(&mut program, options.fusions);
     if options.winograd {
@@ -97,10 +108,10 @@ pub fn compile(graph: &Graph, calibration: &Calibration, options: &Options) -> R
         let table = writer.add_data(bytemuck::cast_slice(&table), 4);
         writer.preprocess = Some(preprocessing.to_record(table));
     }
-    if let Some(labels) = &options.labels {
+    if let Some(labels) = &labels {
         writer.labels = labels.lines.iter().map(|line| format!("{line}\n")).collect();
     }
-    writer.provenance = provenance(calibration, options);
+    writer.provenance = provenance(graph, calibration, options);
     let draft = Aligned::new(&writer.finish());
     let model = Model::new(&draft).map_err(CompileError::Refused)?;
     let hashes = self_test(&model).map_err(|_| CompileError::Refused(tinception_core::error::FormatError::Arena))?;
@@ -110,6 +121,17 @@ pub fn compile(graph: &Graph, calibration: &Calibration, options: &Options) -> R
     Ok(Compiled { bytes, report })
 }
 
+/// Scale and zero point of every value.
+pub(crate) fn scales(
+    graph: &Graph,
+    calibration: &Calibration,
+    options: &Options,
+) -> Result<Vec<QuantParams>, CompileError> {
+    let input_range = options.preprocessing.as_ref().map(|preprocessing| input_range(preprocessing, graph));
+    activations(graph, calibration, options.method, input_range)
+        .map_err(|value| CompileError::NotCalibrated { value: graph[value].name.clone() })
+}
+
 /// The values that black and white become, over all channels.
 fn input_range(preprocessing: &Preprocessing, graph: &Graph) -> (f32, f32) {
     let affine = preprocessing.composed(&graph.input_affine);
@@ -117,13 +139,25 @@ fn input_range(preprocessing: &Preprocessing, graph: &Graph) -> (f32, f32) {
     ends.fold((0.0, 0.0), |(least, largest), end| (end.min(least), end.max(largest)))
 }
 
-/// `key: value` lines; line ends within a value become spaces.
-fn provenance(calibration: &Calibration, options: &Options) -> String {
+/// The classes' names; those of a network of one score are never missing.
+fn class_names(graph: &Graph, options: &Options) -> Option<Labels> {
+    if !graph.own_output.is_some_and(|own| own.one_score) {
+        return options.labels.clone();
+    }
+    let Labels { file, lines } = options.labels.clone().unwrap_or(Labels { file: String::new(), lines: Vec::new() });
+    Some(Labels { file, lines: Labels::of_one_score(lines) })
+}
+
+/// `key: value` lines; line ends within a value become spaces, other control characters escapes.
+fn provenance(graph: &Graph, calibration: &Calibration, options: &Options) -> String {
     let correction = if options.bias_correction { "biases corrected" } else { "biases as they were" };
     let summary = format!("{} pictures, {}, {correction}", calibration.samples(), options.method.name());
     let own =
         [("tool".to_owned(), format!("tinception {}", env!("CARGO_PKG_VERSION"))), ("calibration".to_owned(), summary)];
-    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let lines = options.provenance.iter().chain(&own);
-    lines.map(|(key, value)| format!("{}: {}\n", one_line(key), one_line(value))).collect()
+    let one_line = |text: &str| escaped(&text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let output = graph.own_output.and_then(OwnOutput::told);
+    let output = output.map(|told| (OwnOutput::KEY.to_owned(), told.to_owned()));
+    let lines = options.provenance.iter().chain(&output).chain(&own);
+    let lines = lines.map(|(key, value)| format!("{}: {}", one_line(key), one_line(value)));
+    lines.map(|line| format!("{}\n", &line[..line.floor_char_boundary(PROVENANCE_LIMIT)])).collect()
 }

@@ -11,9 +11,11 @@ use tinception_core::format::writer::Writer;
 use tinception_core::format::{ALIGNMENT, NO_TENSOR, SCRATCH_LIMIT};
 use tinception_core::kernels::conv::minimum_scratch;
 use tinception_core::kernels::lrn;
+use tinception_core::quant::Requantize;
 use tinception_core::shape::{Padding, Window};
 
 use crate::compile::CompileError;
+use crate::names::step_name;
 use crate::plan::Plan;
 use crate::program::{self, Operator, Program};
 use crate::quantize::tables;
@@ -80,7 +82,7 @@ pub fn winograd_bytes(step: &program::Step) -> usize {
 }
 
 fn record(writer: &mut Writer, step: &program::Step) -> Result<Step, CompileError> {
-    let name = &step.name.as_bytes()[..step.name.floor_char_boundary(usize::from(u16::MAX))];
+    let name = step_name(&step.name);
     let window = |window: &Window, counted: &Padding| check_window(step, window, counted);
     let operator = match &step.operator {
         Operator::Conv(conv) => {
@@ -119,11 +121,8 @@ fn record(writer: &mut Writer, step: &program::Step) -> Result<Step, CompileErro
         Operator::Rescale(rule) => {
             step::Operator::Rescale(step::Rescale { multiplier: rule.multiplier(), shift: rule.shift() })
         }
-        Operator::Softmax(rule) => {
-            let bytes: Vec<u8> = tables::softmax().iter().flat_map(|entry| entry.to_le_bytes()).collect();
-            let table = writer.add_data(&bytes, 4);
-            step::Operator::Softmax(step::Softmax { multiplier: rule.multiplier(), shift: rule.shift(), table })
-        }
+        Operator::Softmax(rule) => step::Operator::Softmax(softmax(writer, rule)),
+        Operator::Sigmoid(rule) => step::Operator::Sigmoid(softmax(writer, rule)),
     };
     Ok(Step {
         input: step.input as u16,
@@ -131,11 +130,17 @@ fn record(writer: &mut Writer, step: &program::Step) -> Result<Step, CompileErro
         output: step.output as u16,
         min: step.range.0,
         max: step.range.1,
-        name: writer.add_data(name, 1),
+        name: writer.add_data(name.as_bytes(), 1),
         name_length: name.len() as u16,
         link: step.link,
         operator,
     })
+}
+
+/// The fields of a softmax or sigmoid, and its tables.
+fn softmax(writer: &mut Writer, rule: &Requantize) -> step::Softmax {
+    let bytes: Vec<u8> = tables::softmax().iter().flat_map(|entry| entry.to_le_bytes()).collect();
+    step::Softmax { multiplier: rule.multiplier(), shift: rule.shift(), table: writer.add_data(&bytes, 4) }
 }
 
 /// Fails where a window's fields don't fit their 16 bits.

@@ -25,7 +25,8 @@ const SAME: f64 = 0.95;
 /// # Errors
 /// [`RunError`] where the model doesn't run: a bug of the compiler.
 pub fn self_test(model: &Model<'_>) -> Result<(u32, Vec<u32>), RunError> {
-    let mut arena = Aligned::zeroed(model.arena_size());
+    let needed = model.arena_size();
+    let mut arena = Aligned::try_zeroed(needed).map_err(|_| RunError::ArenaTooSmall { needed })?;
     let mut best: Option<(usize, u32, Vec<u32>)> = None;
     for seed in 1..=SEEDS {
         let mut session = Session::new(model, &mut arena)?;

@@ -15,12 +15,19 @@ const LARGEST: u32 = 4096;
 pub(super) struct Builder<'w> {
     architecture: Architecture,
     weights: &'w Weights,
+    /// What stands in front of its tensors' names.
+    prefix: &'w str,
     used: HashSet<&'w str>,
     graph: Graph,
 }
 
 impl<'w> Builder<'w> {
-    pub(super) fn new(architecture: Architecture, weights: &'w Weights, picture: Shape) -> Result<Self, NetError> {
+    pub(super) fn new(
+        architecture: Architecture,
+        weights: &'w Weights,
+        prefix: &'w str,
+        picture: Shape,
+    ) -> Result<Self, NetError> {
         let mut graph = Graph {
             name: architecture.name().to_owned(),
             values: Vec::new(),
@@ -28,9 +35,10 @@ impl<'w> Builder<'w> {
             input: ValueId(0),
             output: ValueId(0),
             input_affine: Affine::identity(picture.channels as usize),
+            own_output: None,
         };
         graph.input = graph.add_value("pixels", picture);
-        let builder = Self { architecture, weights, used: HashSet::new(), graph };
+        let builder = Self { architecture, weights, prefix, used: HashSet::new(), graph };
         match (1..=LARGEST).contains(&picture.height) {
             true => Ok(builder),
             false => Err(builder.too_small("the first layer")),
@@ -59,10 +67,11 @@ impl<'w> Builder<'w> {
 
     /// The tensor of this name.
     fn tensor(&mut self, name: &str) -> Result<&'w Tensor, NetError> {
-        let Some((name, tensor)) = self.weights.tensors.get_key_value(name) else {
+        let name = format!("{}{name}", self.prefix);
+        let Some((name, tensor)) = self.weights.tensors.get_key_value(&name) else {
             return Err(NetError::Missing {
                 file: self.weights.file.clone(),
-                tensor: name.to_owned(),
+                tensor: name,
                 architecture: self.architecture.name(),
             });
         };
@@ -76,7 +85,7 @@ impl<'w> Builder<'w> {
     fn wrong_shape(&self, name: &str, expected: String, found: &Tensor) -> NetError {
         NetError::Shape {
             file: self.weights.file.clone(),
-            tensor: name.to_owned(),
+            tensor: format!("{}{name}", self.prefix),
             architecture: self.architecture.name(),
             expected,
             found: found.shape.clone(),
@@ -154,7 +163,7 @@ impl<'w> Builder<'w> {
         let (weight, bias) = (part("weight")?, part("bias")?);
         let (mean, variance) = (part("running_mean")?, part("running_var")?);
         if variance.iter().any(|variance| *variance < 0.0) {
-            let tensor = format!("{name}.running_var");
+            let tensor = format!("{}{name}.running_var", self.prefix);
             return Err(NetError::NotFinite { file: self.weights.file.clone(), tensor });
         }
         let scale = |(weight, variance): (&f32, &f32)| f64::from(*weight) / (f64::from(*variance) + EPSILON).sqrt();
@@ -163,7 +172,9 @@ impl<'w> Builder<'w> {
         let shift = shift.map(|(scale, (bias, mean))| (f64::from(*bias) - f64::from(*mean) * scale) as f32).collect();
         let affine = Affine { scale: scales.iter().map(|scale| *scale as f32).collect(), shift };
         // How many batches the statistics are from doesn't matter.
-        if let Some((name, _)) = self.weights.tensors.get_key_value(&format!("{name}.num_batches_tracked")) {
+        if let Some((name, _)) =
+            self.weights.tensors.get_key_value(&format!("{}{name}.num_batches_tracked", self.prefix))
+        {
             self.used.insert(name);
         }
         Ok(self.push(name, Op::BatchNorm(affine), vec![input], shape))
@@ -239,8 +250,9 @@ impl<'w> Builder<'w> {
     /// The graph, whose output is that of the last layer.
     pub(super) fn finish(mut self) -> Result<Built, NetError> {
         let left = self.weights.tensors.keys().filter(|name| !self.used.contains(name.as_str())).cloned();
+        let (own, passed_over): (Vec<String>, Vec<String>) = left.partition(|name| name.starts_with(self.prefix));
         let (left_out, left_over): (Vec<String>, Vec<String>) =
-            left.partition(|name| self.architecture.is_auxiliary(name));
+            own.into_iter().partition(|name| self.architecture.is_auxiliary(&name[self.prefix.len()..]));
         if let Some(first) = left_over.first() {
             return Err(NetError::LeftOver {
                 file: self.weights.file.clone(),
@@ -250,6 +262,6 @@ impl<'w> Builder<'w> {
             });
         }
         self.graph.output = self.graph.nodes.last().map_or(self.graph.input, |node| node.output);
-        Ok(Built { graph: self.graph, left_out })
+        Ok(Built { graph: self.graph, left_out, prefix: self.prefix.to_owned(), passed_over })
     }
 }

@@ -54,6 +54,21 @@ pub enum NetError {
         /// The first by name.
         first: String,
     },
+    /// Several networks in one file.
+    #[error(
+        "{file}: holds {architecture} several times, with '{first}' and with '{second}' in front of its tensors' names; \
+         save the state dict of the one that is meant alone"
+    )]
+    Several {
+        /// The file.
+        file: String,
+        /// The architecture's name.
+        architecture: &'static str,
+        /// What stands in front of the one's names.
+        first: String,
+        /// And of another's.
+        second: String,
+    },
     /// A picture for which a layer has no output.
     #[error(
         "{architecture} does not take pictures of {size} x {size}: {layer} would have nothing left to work on; {way_out}"

@@ -3,6 +3,10 @@
 //! [`Architecture::build`] takes the tensors it needs by torchvision's names (or Caffe's), checks each one's shape and
 //! returns a [`Graph`]. Weights of auxiliary classifiers, which only training uses, are recognised and left out; any
 //! other tensor without a place is an error, as one that is missing.
+//!
+//! Training programs put a network into wrappers, each of which puts a name in front of all others: Lightning `model.`,
+//! `torch.compile` `_orig_mod.`, several devices `module.`. Whatever stands in front of the name of the first layer's
+//! weights is taken off all names.
 
 mod builder;
 mod caffe;
@@ -51,6 +55,10 @@ pub struct Built {
     pub graph: Graph,
     /// Names of tensors of auxiliary classifiers, which are not part of it.
     pub left_out: Vec<String>,
+    /// What stands in front of all its tensors' names in the file, such as `model.`; empty for most files.
+    pub prefix: String,
+    /// Names of tensors without that prefix, which belong to something else: a loss, a metric.
+    pub passed_over: Vec<String>,
 }
 
 impl Architecture {
@@ -119,9 +127,10 @@ impl Architecture {
     /// classifier's weights.
     ///
     /// # Errors
-    /// [`NetError`] names the file and the tensor that is missing, has a wrong shape or belongs nowhere.
+    /// [`NetError`] names the file and the tensor that is missing, has a wrong shape or belongs nowhere, and a file that
+    /// holds the network several times.
     pub fn build(self, weights: &Weights, size: u32) -> Result<Built, NetError> {
-        let mut builder = Builder::new(self, weights, Shape::new(size, size, 3))?;
+        let mut builder = Builder::new(self, weights, self.prefix(weights)?, Shape::new(size, size, 3))?;
         match self {
             Self::Nano => nano::build(&mut builder)?,
             Self::Book => googlenet::build_book(&mut builder)?,
@@ -132,6 +141,33 @@ impl Architecture {
             Self::InceptionV3 => inception_v3::build(&mut builder)?,
         }
         builder.finish()
+    }
+
+    /// The weights of its first layer, which every file of its weights has.
+    const fn first_tensor(self) -> &'static str {
+        match self {
+            Self::GoogLeNetCaffe => "conv1/7x7_s2.weight",
+            Self::InceptionV3 => "Conv2d_1a_3x3.conv.weight",
+            _ => "conv1.conv.weight",
+        }
+    }
+
+    /// What stands in front of the names of its tensors.
+    fn prefix(self, weights: &Weights) -> Result<&str, NetError> {
+        let front = |name: &'_ String| -> Option<usize> {
+            let front = name.strip_suffix(self.first_tensor())?;
+            (front.is_empty() || front.ends_with(['.', '/'])).then_some(front.len())
+        };
+        let mut found = weights.tensors.keys().filter_map(|name| Some(&name[..front(name)?]));
+        match (found.next(), found.next()) {
+            (Some(one), Some(other)) => Err(NetError::Several {
+                file: weights.file.clone(),
+                architecture: self.name(),
+                first: one.to_owned(),
+                second: other.to_owned(),
+            }),
+            (one, _) => Ok(one.unwrap_or("")),
+        }
     }
 
     /// Whether a tensor of this name belongs to an auxiliary classifier.

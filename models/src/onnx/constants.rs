@@ -2,18 +2,17 @@
 
 use std::rc::Rc;
 
-use super::MOST_FILLED;
 use super::error::ImportError;
 use super::importer::{Entry, Importer};
 use super::node::NodeView;
 use super::shapes::{axis_index, permutation, resolve, slice_range, squeezed, unsqueezed};
-use super::tensor::{self, Constant, Data, element_count};
+use super::tensor::{self, Constant, Data, element_count, room};
 
 /// The constant that a node makes; `None` for a node that needs the picture.
-pub(super) fn fold(importer: &Importer<'_>, node: NodeView<'_>) -> Result<Option<Constant>, ImportError> {
+pub(super) fn fold(importer: &Importer<'_>, node: NodeView<'_>) -> Result<Option<Rc<Constant>>, ImportError> {
     match node.operator() {
-        "Constant" => return constant(importer.file, node).map(Some),
-        "Shape" => return shape(importer, node).map(Some),
+        "Constant" => return constant(importer, node).map(Rc::new).map(Some),
+        "Shape" => return shape(importer, node).map(Rc::new).map(Some),
         _ => {}
     }
     let mut inputs: Vec<Option<Rc<Constant>>> = Vec::new();
@@ -27,10 +26,14 @@ pub(super) fn fold(importer: &Importer<'_>, node: NodeView<'_>) -> Result<Option
     let Some(Some(first)) = inputs.first() else {
         return Ok(None);
     };
+    // What only gives the constant another shape, order or type makes as many elements as it has.
+    if !matches!(node.operator(), "Identity" | "Dropout" | "ConstantOfShape" | "Concat" | "Gather" | "Slice") {
+        charge(importer, node, &first.dims)?;
+    }
     let folded = match node.operator() {
-        "Identity" | "Dropout" => Constant::clone(first),
+        "Identity" | "Dropout" => return Ok(Some(first.clone())),
         "Cast" => cast(node, first)?,
-        "ConstantOfShape" => constant_of_shape(importer.file, node, first)?,
+        "ConstantOfShape" => constant_of_shape(importer, node, first)?,
         "Reshape" => {
             let wanted = importer.ints(node, "shape", 1)?.ok_or_else(|| node.missing_input("shape"))?;
             Constant { dims: resolve(node, &wanted, &first.dims)?, data: first.data.clone() }
@@ -44,16 +47,22 @@ pub(super) fn fold(importer: &Importer<'_>, node: NodeView<'_>) -> Result<Option
             Constant { dims: unsqueezed(node, &first.dims, &axes)?, data: first.data.clone() }
         }
         "Transpose" => transpose(node, first)?,
-        "Concat" => concat(node, &inputs)?,
-        "Gather" => gather(node, first, inputs.get(1))?,
+        "Concat" => concat(importer, node, &inputs)?,
+        "Gather" => gather(importer, node, first, inputs.get(1))?,
         "Slice" => slice(importer, node, first)?,
         "Add" | "Sub" | "Mul" | "Div" => match inputs.get(1) {
-            Some(Some(second)) => arithmetic(node, first, second)?,
+            Some(Some(second)) => arithmetic(importer, node, first, second)?,
             _ => return Err(node.missing_input("number 2")),
         },
         _ => return Err(not_folded(node)),
     };
-    Ok(Some(folded))
+    Ok(Some(Rc::new(folded)))
+}
+
+/// Draws the elements that a node is about to make from the file's budget; the widest kind has 8 bytes.
+fn charge(importer: &Importer<'_>, node: NodeView<'_>, dims: &[usize]) -> Result<(), ImportError> {
+    let exceeds = |exceeded| node.exceeds(format!("it makes a constant of {dims:?}"), exceeded);
+    importer.budget.take_elements::<i64>(room(dims)).map_err(exceeds)
 }
 
 fn not_folded(node: NodeView<'_>) -> ImportError {
@@ -63,10 +72,10 @@ fn not_folded(node: NodeView<'_>) -> ImportError {
     )
 }
 
-fn constant(file: &str, node: NodeView<'_>) -> Result<Constant, ImportError> {
+fn constant(importer: &Importer<'_>, node: NodeView<'_>) -> Result<Constant, ImportError> {
     let name = node.outputs().first().map_or("", String::as_str);
     if let Some(tensor) = node.tensor("value")? {
-        return tensor::read(file, name, tensor);
+        return tensor::read(importer.file, name, tensor, importer.budget);
     }
     if let Some(value) = node.float("value_float")? {
         return Ok(Constant { dims: Vec::new(), data: Data::Float(vec![value]) });
@@ -105,13 +114,19 @@ fn cast(node: NodeView<'_>, input: &Constant) -> Result<Constant, ImportError> {
     Ok(Constant { dims: input.dims.clone(), data })
 }
 
-fn constant_of_shape(file: &str, node: NodeView<'_>, sizes: &Constant) -> Result<Constant, ImportError> {
+fn constant_of_shape(importer: &Importer<'_>, node: NodeView<'_>, sizes: &Constant) -> Result<Constant, ImportError> {
     let sizes = sizes.as_ints().unwrap_or_default();
     let bad = || node.mismatch(format!("it makes a tensor of {sizes:?}"));
-    let count = element_count(sizes).filter(|&count| count <= MOST_FILLED).ok_or_else(bad)?;
-    let dims = sizes.iter().filter_map(|&size| usize::try_from(size).ok()).collect();
+    let count = element_count(sizes).ok_or_else(|| {
+        node.unsupported(
+            format!("it makes a tensor of {sizes:?}"),
+            "no tensor may have negative sizes, more than 8 axes or 2^28 elements: check the sizes in the network",
+        )
+    })?;
+    let dims: Vec<usize> = sizes.iter().filter_map(|&size| usize::try_from(size).ok()).collect();
+    charge(importer, node, &dims)?;
     let value = match node.tensor("value")? {
-        Some(tensor) => tensor::read(file, node.name(), tensor)?.data,
+        Some(tensor) => tensor::read(importer.file, node.name(), tensor, importer.budget)?.data,
         None => Data::Float(vec![0.0]),
     };
     let data = match value {
@@ -133,7 +148,7 @@ fn take(data: &Data, indices: impl Iterator<Item = usize>) -> Data {
 fn strides(dims: &[usize]) -> Vec<usize> {
     let mut strides = vec![1; dims.len()];
     for axis in (1..dims.len()).rev() {
-        strides[axis - 1] = strides[axis] * dims[axis];
+        strides[axis - 1] = strides[axis] * dims[axis].max(1);
     }
     strides
 }
@@ -160,11 +175,17 @@ fn transpose(node: NodeView<'_>, input: &Constant) -> Result<Constant, ImportErr
 }
 
 /// Joins vectors of integers, as shape computations do.
-fn concat(node: NodeView<'_>, inputs: &[Option<Rc<Constant>>]) -> Result<Constant, ImportError> {
-    let mut values = Vec::new();
+fn concat(
+    importer: &Importer<'_>,
+    node: NodeView<'_>,
+    inputs: &[Option<Rc<Constant>>],
+) -> Result<Constant, ImportError> {
+    let count = inputs.iter().flatten().map(|input| input.len()).sum();
+    charge(importer, node, &[count])?;
+    let mut values = Vec::with_capacity(count);
     for input in inputs.iter().flatten() {
         match (&input.data, input.dims.len()) {
-            (Data::Int(part), 1) if part.len() + values.len() <= MOST_FILLED => values.extend(part),
+            (Data::Int(part), 1) => values.extend(part),
             _ => return Err(not_folded(node)),
         }
     }
@@ -173,6 +194,7 @@ fn concat(node: NodeView<'_>, inputs: &[Option<Rc<Constant>>]) -> Result<Constan
 
 /// Picks from a vector.
 fn gather(
+    importer: &Importer<'_>,
     node: NodeView<'_>,
     input: &Constant,
     indices: Option<&Option<Rc<Constant>>>,
@@ -180,6 +202,7 @@ fn gather(
     let Some(Some(indices)) = indices else {
         return Err(node.missing_input("indices"));
     };
+    charge(importer, node, &indices.dims)?;
     let (&[size], Some(values)) = (input.dims.as_slice(), indices.as_ints()) else {
         return Err(not_folded(node));
     };
@@ -193,7 +216,9 @@ fn slice(importer: &Importer<'_>, node: NodeView<'_>, input: &Constant) -> Resul
     let (starts, ends, steps) = (ints("starts", 1)?, ints("ends", 2)?, ints("steps", 4)?);
     match (input.dims.as_slice(), starts.as_slice(), ends.as_slice(), steps.as_slice()) {
         (&[size], &[start], &[end], [] | [1]) => {
-            let data = take(&input.data, slice_range(start, end, size));
+            let range = slice_range(start, end, size);
+            charge(importer, node, &[range.len()])?;
+            let data = take(&input.data, range);
             let dims = match &data {
                 Data::Float(values) => vec![values.len()],
                 Data::Int(values) => vec![values.len()],
@@ -205,7 +230,12 @@ fn slice(importer: &Importer<'_>, node: NodeView<'_>, input: &Constant) -> Resul
 }
 
 /// Element by element, broadcast as NumPy does.
-fn arithmetic(node: NodeView<'_>, left: &Constant, right: &Constant) -> Result<Constant, ImportError> {
+fn arithmetic(
+    importer: &Importer<'_>,
+    node: NodeView<'_>,
+    left: &Constant,
+    right: &Constant,
+) -> Result<Constant, ImportError> {
     let rank = left.dims.len().max(right.dims.len());
     let size = |dims: &[usize], axis: usize| match (axis + dims.len()).checked_sub(rank) {
         Some(axis) => dims[axis],
@@ -219,11 +249,10 @@ fn arithmetic(node: NodeView<'_>, left: &Constant, right: &Constant) -> Result<C
             _ => return Err(node.mismatch(format!("{:?} and {:?} cannot be broadcast", left.dims, right.dims))),
         });
     }
-    let signed: Vec<i64> = dims.iter().map(|&dim| dim as i64).collect();
-    let most = MOST_FILLED.max(left.len()).max(right.len());
-    element_count(&signed)
-        .filter(|&count| count <= most)
-        .ok_or_else(|| node.mismatch(format!("its result {dims:?} is too large")))?;
+    // Both operands are spread out over the result before they are combined.
+    for _ in 0..3 {
+        charge(importer, node, &dims)?;
+    }
     let indices = |operand: &[usize]| {
         let own = strides(operand);
         let spread = (0..rank).map(|axis| match (axis + operand.len()).checked_sub(rank) {

@@ -26,6 +26,10 @@ pub(super) fn conv<'a>(importer: &mut Importer<'a>, node: NodeView<'a>) -> Resul
             weights.dims, shape.channels
         )));
     }
+    if weights.len() == 0 {
+        return Err(node.mismatch(format!("its weights {:?} have no elements", weights.dims)));
+    }
+    importer.charge_weights(node, weights.len() + outputs)?;
     let bias = match importer.entry(node, 2)? {
         None => vec![0.0; outputs],
         Some(_) => importer.floats(node, 2)?.as_floats().unwrap_or_default().to_vec(),

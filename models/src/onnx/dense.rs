@@ -1,4 +1,4 @@
-//! Gemm, MatMul and Softmax: what comes after the picture has become a vector.
+//! Gemm, MatMul, Softmax and LogSoftmax: what comes after the picture has become a vector.
 
 use tinception_core::shape::Shape;
 
@@ -23,6 +23,7 @@ pub(super) fn gemm<'a>(importer: &mut Importer<'a>, node: NodeView<'a>) -> Resul
         (false, &[inputs, outputs]) | (true, &[outputs, inputs]) if inputs == row => outputs,
         (_, dims) => return Err(node.mismatch(format!("its matrix {dims:?} doesn't fit {row} inputs"))),
     };
+    importer.charge_weights(node, matrix.len() + outputs)?;
     let (alpha, beta) = (node.float("alpha")?.unwrap_or(1.0), node.float("beta")?.unwrap_or(1.0));
     let bias = match importer.entry(node, 2)? {
         None => vec![0.0; outputs],
@@ -61,6 +62,7 @@ pub(super) fn matmul<'a>(importer: &mut Importer<'a>, node: NodeView<'a>) -> Res
         }
         (dims, _) => return Err(not_a_row(node, dims)),
     };
+    importer.charge_weights(node, matrix.len() + outputs)?;
     let dense = Dense {
         weights: rows_in_value_order(&input, &matrix, row, outputs, false).collect(),
         bias: vec![0.0; outputs],
@@ -112,7 +114,7 @@ fn emit_dense<'a>(
     Ok(Entry::Tensor(Tensor::vector(output, dims)))
 }
 
-/// Softmax over all elements of a vector. Before operator set 13 the axis is where flattening starts.
+/// Softmax or LogSoftmax over all elements of a vector. Before operator set 13 the axis is where flattening starts.
 pub(super) fn softmax<'a>(importer: &mut Importer<'a>, node: NodeView<'a>) -> Result<Entry, ImportError> {
     let tensor = importer.tensor(node, 0)?;
     let old = importer.opset < 13;
@@ -126,6 +128,7 @@ pub(super) fn softmax<'a>(importer: &mut Importer<'a>, node: NodeView<'a>) -> Re
             "softmax is known over the classes of one vector only: pool the picture first",
         ));
     }
-    let value = importer.emit(node, Op::Softmax, vec![tensor.value], shape)?;
+    let op = if node.operator() == "LogSoftmax" { Op::LogSoftmax } else { Op::Softmax };
+    let value = importer.emit(node, op, vec![tensor.value], shape)?;
     Ok(Entry::Tensor(Tensor { value, ..tensor }))
 }

@@ -24,6 +24,14 @@ pub(super) fn clamp<'a>(importer: &mut Importer<'a>, node: NodeView<'a>) -> Resu
     Ok(Entry::Tensor(Tensor { value, ..tensor }))
 }
 
+/// Sigmoid, which the passes take at the network's end.
+pub(super) fn sigmoid<'a>(importer: &mut Importer<'a>, node: NodeView<'a>) -> Result<Entry, ImportError> {
+    let tensor = importer.tensor(node, 0)?;
+    let shape = importer.graph.shape(tensor.value);
+    let value = importer.emit(node, Op::Sigmoid, vec![tensor.value], shape)?;
+    Ok(Entry::Tensor(Tensor { value, ..tensor }))
+}
+
 fn clip_end(importer: &Importer<'_>, node: NodeView<'_>, name: &str, index: usize) -> Result<Option<f32>, ImportError> {
     let end = match node.float(name)? {
         Some(end) => Some(end),
@@ -65,6 +73,12 @@ pub(super) fn arithmetic<'a>(importer: &mut Importer<'a>, node: NodeView<'a>) ->
         (left, Entry::Constant(constant)) => (left, constant, false),
         (Entry::Constant(constant), right) => (right, constant, true),
         _ if node.operator() == "Add" => return sum(importer, node),
+        (left, right) if [&left, &right].into_iter().any(|operand| is_sigmoid(importer, operand)) => {
+            return Err(node.unsupported(
+                "one operand is a sigmoid, as in squeeze and excitation or SiLU (swish)",
+                "a sigmoid is known at the network's end only: replace the block in the network",
+            ));
+        }
         _ => {
             return Err(node.unsupported(
                 "both operands are computed from the picture",
@@ -91,6 +105,11 @@ pub(super) fn arithmetic<'a>(importer: &mut Importer<'a>, node: NodeView<'a>) ->
         _ => return Err(node.unsupported("it divides by the tensor or by zero", "replace it in the network")),
     };
     affine_entry(importer, node, operand, affine)
+}
+
+fn is_sigmoid(importer: &Importer<'_>, operand: &Entry) -> bool {
+    let Entry::Tensor(tensor) = operand else { return false };
+    importer.graph.producer(tensor.value).is_some_and(|node| node.op == Op::Sigmoid)
 }
 
 /// A constant as one number per channel of a tensor of `dims`, by ONNX's broadcasting rule.

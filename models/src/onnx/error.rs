@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::budget::Exceeded;
+
 /// Where in a file something is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -38,10 +40,28 @@ pub enum ImportError {
         /// What did not decode.
         reason: String,
     },
+    /// The file is of another kind.
+    #[error("{file}: not an ONNX model: {what}")]
+    OtherKind {
+        /// The file.
+        file: String,
+        /// What it is, and the way out.
+        what: String,
+    },
+    /// What is made of the file costs more than a file of its size may.
+    #[error("{place}: {}{exceeded}", lead(.what))]
+    Budget {
+        /// The file, or the node in it.
+        place: String,
+        /// What was to be made; empty where it is the file itself.
+        what: String,
+        /// The limit.
+        exceeded: Exceeded,
+    },
     /// An operator the compiler doesn't know.
     #[error(
         "{place}: unknown operator; known are the operators of CNN classifiers (Conv, pools, BatchNormalization, Relu, \
-         Clip, LRN, Concat, Add, Gemm, MatMul, Softmax and shape changes): replace it in the network and export again"
+         Clip, LRN, Concat, Add, Gemm, MatMul, shape changes, and at the end Softmax, LogSoftmax and Sigmoid): replace it in the network and export again"
     )]
     UnknownOperator {
         /// The node.
@@ -116,16 +136,15 @@ pub enum ImportError {
         /// What is wrong.
         reason: String,
     },
-    /// A constant whose data lies in another file.
-    #[error(
-        "{file}: tensor '{tensor}' keeps its data in another file; save the model with its weights inside \
-         (onnx.save with save_as_external_data=False)"
-    )]
+    /// A constant whose data lies in another file that can't be used.
+    #[error("{file}: tensor '{tensor}': {what}")]
     ExternalData {
         /// The file.
         file: String,
         /// The tensor's name.
         tensor: String,
+        /// What is wrong with the other file, and the way out.
+        what: String,
     },
     /// The graph doesn't take exactly one float picture.
     #[error("{file}: {what}; a network must take one float picture (batch, channels, height, width)")]
@@ -153,4 +172,9 @@ pub enum ImportError {
         /// What is wrong.
         reason: String,
     },
+}
+
+/// What comes in front of the limit.
+fn lead(what: &str) -> String {
+    if what.is_empty() { String::new() } else { format!("{what}: ") }
 }

@@ -182,6 +182,8 @@ impl<'a> Writer<'a> {
             Op::Pad(padding) => self.pad(name, inputs[0], &output, *padding),
             Op::Flatten => self.flatten(name, inputs[0], &output, shape),
             Op::Softmax => self.node("Softmax", name, &inputs, &output, vec![int("axis", 1)]),
+            Op::LogSoftmax => self.node("LogSoftmax", name, &inputs, &output, vec![int("axis", 1)]),
+            Op::Sigmoid => self.node("Sigmoid", name, &inputs, &output, vec![]),
             Op::Identity => self.node("Identity", name, &inputs, &output, vec![]),
         }
     }

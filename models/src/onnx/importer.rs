@@ -4,15 +4,17 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::rc::Rc;
 
-use tinception_core::shape::Shape;
-use tract_onnx::pb::{GraphProto, ModelProto};
+use tinception_core::shape::{Shape, Window};
+use tract_onnx::pb::GraphProto;
 
 use super::error::ImportError;
+use super::file::OnnxFile;
 use super::interface::{check_float, graph_output, needed_names, picture_input};
 use super::layout::{Layout, Tensor};
 use super::node::NodeView;
 use super::tensor::Constant;
-use super::{MOST_ELEMENTS, constants, convolution, dense, elementwise, pooling, shapes, tensor};
+use super::{MOST_NODES, MOST_WEIGHTED, constants, convolution, dense, elementwise, pooling, shapes, tensor};
+use crate::budget::{Budget, Exceeded, Resource};
 use crate::graph::{Affine, Graph, Node, Op, ValueId};
 
 /// What a name in the file stands for.
@@ -45,17 +47,30 @@ pub(super) struct Importer<'a> {
     pub(super) file: &'a str,
     /// Version of ONNX's operator set; the meaning of some operators depends on it.
     pub(super) opset: i64,
+    /// What the file may still cost.
+    pub(super) budget: &'a Budget,
     pub(super) graph: Graph,
     entries: HashMap<&'a str, Entry>,
+    /// How many layers have weights.
+    weighted: usize,
     /// The picture's affine map as its first reader saw it.
     input_affine: Option<Affine>,
 }
 
-pub(super) fn import_model(model: &ModelProto, file: &str) -> Result<Graph, ImportError> {
-    let proto = model.graph.as_ref().ok_or_else(|| no_graph(file))?;
+pub(super) fn import_model(opened: &OnnxFile) -> Result<Graph, ImportError> {
+    let OnnxFile { name: file, model, budget } = opened;
+    let proto = opened.graph()?;
     check_float(proto, file)?;
     let picture = picture_input(proto, file)?;
     let output = graph_output(proto, file)?;
+    let Shape { height, width, channels } = picture.shape;
+    let charged = budget.take(Resource::Activations, picture.shape.elements());
+    // Twice: in the graph and in the first view of it.
+    charged.and_then(|()| charge_view(budget, 2 * channels as usize)).map_err(|exceeded| ImportError::Budget {
+        place: file.clone(),
+        what: format!("input '{}' of {height} x {width} pixels and {channels} channels", picture.name),
+        exceeded,
+    })?;
     let opset = model.opset_import.iter().find(|set| matches!(set.domain.as_str(), "" | "ai.onnx"));
 
     let mut graph = Graph {
@@ -66,6 +81,7 @@ pub(super) fn import_model(model: &ModelProto, file: &str) -> Result<Graph, Impo
         input: ValueId(0),
         output: ValueId(0),
         input_affine: Affine::identity(picture.shape.channels as usize),
+        own_output: None,
     };
     graph.input = graph.add_value(picture.name, picture.shape);
 
@@ -77,13 +93,13 @@ pub(super) fn import_model(model: &ModelProto, file: &str) -> Result<Graph, Impo
     };
     let mut entries = HashMap::from([(picture.name, Entry::Picture(view))]);
     for initializer in &proto.initializer {
-        let constant = tensor::read(file, &initializer.name, initializer)?;
+        let constant = tensor::read(file, &initializer.name, initializer, budget)?;
         entries.insert(&initializer.name, Entry::Constant(Rc::new(constant)));
     }
 
     // Files without a version are from before there was one.
     let opset = opset.map_or(1, |set| set.version);
-    let mut importer = Importer { file, opset, graph, entries, input_affine: None };
+    let mut importer = Importer { file, opset, budget, graph, entries, weighted: 0, input_affine: None };
     let needed = needed_names(proto, output);
     for node in &proto.node {
         let view = NodeView::new(file, node);
@@ -94,8 +110,9 @@ pub(super) fn import_model(model: &ModelProto, file: &str) -> Result<Graph, Impo
     importer.finish(output, proto)
 }
 
-fn no_graph(file: &str) -> ImportError {
-    ImportError::NotOnnx { file: file.to_owned(), reason: "it has no graph".into() }
+/// Draws what is kept of so many channels of the picture.
+fn charge_view(budget: &Budget, channels: usize) -> Result<(), Exceeded> {
+    budget.take_elements::<(usize, f32, f32)>(channels)
 }
 
 impl<'a> Importer<'a> {
@@ -104,9 +121,14 @@ impl<'a> Importer<'a> {
             return Err(node.unknown_operator());
         }
         let entry = match constants::fold(self, node)? {
-            Some(constant) => Entry::Constant(Rc::new(constant)),
+            Some(constant) => Entry::Constant(constant),
             None => self.operator(node)?,
         };
+        if let Entry::Picture(view) = &entry {
+            charge_view(self.budget, view.channels.len()).map_err(|exceeded| {
+                node.exceeds(format!("it makes {} channels of the picture", view.channels.len()), exceeded)
+            })?;
+        }
         for (index, name) in node.outputs().iter().enumerate() {
             if index > 0 && needed.contains(name.as_str()) {
                 return Err(node.unsupported(
@@ -140,7 +162,16 @@ impl<'a> Importer<'a> {
             "Identity" | "Dropout" | "Cast" => elementwise::unchanged(self, node),
             "Gemm" => dense::gemm(self, node),
             "MatMul" => dense::matmul(self, node),
-            "Softmax" => dense::softmax(self, node),
+            "Softmax" | "LogSoftmax" => dense::softmax(self, node),
+            "Sigmoid" => elementwise::sigmoid(self, node),
+            "ArgMax" | "ArgMin" => Err(node.unsupported(
+                "it gives a class's number, and the scores are lost",
+                "let the network end in the scores in front of it: classes are ranked afterwards",
+            )),
+            "HardSigmoid" => Err(node.unsupported(
+                "no hard sigmoid is known",
+                "at the network's end put a Sigmoid in its place; inside the network replace the layer",
+            )),
             "Concat" => shapes::concat(self, node),
             "Flatten" => shapes::flatten(self, node),
             "Reshape" => shapes::reshape(self, node),
@@ -286,14 +317,50 @@ impl<'a> Importer<'a> {
         inputs: Vec<ValueId>,
         shape: Shape,
     ) -> Result<ValueId, ImportError> {
-        if shape.elements() == 0 || shape.elements() > MOST_ELEMENTS as u64 {
+        if shape.elements() == 0 {
             return Err(node.mismatch(format!(
                 "its output would have {} x {} pixels of {} channels",
                 shape.height, shape.width, shape.channels
             )));
         }
+        self.weighted += usize::from(matches!(op, Op::Conv(_) | Op::Dense(_)));
+        if self.graph.nodes.len() >= MOST_NODES || self.weighted > MOST_WEIGHTED {
+            return Err(node.unsupported(
+                format!(
+                    "with it the network has more than {MOST_NODES} layers, or more than {MOST_WEIGHTED} with weights"
+                ),
+                "that is deeper than what is compiled here: give a smaller network",
+            ));
+        }
+        self.charge(&op, &inputs, shape).map_err(|exceeded| {
+            let Shape { height, width, channels } = shape;
+            node.exceeds(format!("its output has {height} x {width} pixels of {channels} channels"), exceeded)
+        })?;
         let output = self.graph.add_value(node.outputs().first().cloned().unwrap_or_default(), shape);
         self.graph.nodes.push(Node { name: node.name().to_owned(), op, inputs, output });
         Ok(output)
+    }
+
+    /// Draws weights that a node is about to put into the graph's order.
+    pub(super) fn charge_weights(&self, node: NodeView<'_>, count: usize) -> Result<(), ImportError> {
+        let exceeds = |exceeded| node.exceeds(format!("it has {count} weights"), exceeded);
+        self.budget.take_elements::<f32>(count).map_err(exceeds)
+    }
+
+    /// Draws what a new node costs from the file's budget: its output and its work. Its weights were drawn where they were
+    /// put into the graph's order.
+    fn charge(&self, op: &Op, inputs: &[ValueId], shape: Shape) -> Result<(), Exceeded> {
+        let elements = shape.elements();
+        let area = |window: &Window| u64::from(window.kernel_height) * u64::from(window.kernel_width);
+        let work = match op {
+            Op::Conv(conv) => shape.pixels().saturating_mul(conv.weights.len() as u64),
+            Op::Dense(dense) => dense.weights.len() as u64,
+            Op::MaxPool(window) => elements.saturating_mul(area(window)),
+            Op::AveragePool(pool) => elements.saturating_mul(area(&pool.window)),
+            Op::Lrn(lrn) => elements.saturating_mul(u64::from(lrn.size.min(shape.channels))),
+            _ => elements.saturating_mul(inputs.len() as u64),
+        };
+        self.budget.take(Resource::Activations, elements)?;
+        self.budget.take(Resource::Work, work)
     }
 }

@@ -12,6 +12,7 @@ use super::error::ImportError;
 use super::layout::Layout;
 use super::node::NodeView;
 use super::tensor;
+use crate::budget::Budget;
 
 /// The graph's only picture, as the file declares it.
 pub(crate) struct PictureInput<'a> {
@@ -148,9 +149,12 @@ pub(crate) fn graph_output<'a>(proto: &'a GraphProto, file: &str) -> Result<&'a 
 /// Checks that every constant can be read.
 ///
 /// # Errors
-/// [`ImportError::Tensor`], [`ImportError::ExternalData`].
-pub(crate) fn check_tensors(proto: &GraphProto, file: &str) -> Result<(), ImportError> {
-    proto.initializer.iter().try_for_each(|initializer| tensor::read(file, &initializer.name, initializer).map(|_| ()))
+/// [`ImportError::Tensor`], [`ImportError::ExternalData`], [`ImportError::Budget`].
+pub(crate) fn check_tensors(proto: &GraphProto, file: &str, budget: &Budget) -> Result<(), ImportError> {
+    proto
+        .initializer
+        .iter()
+        .try_for_each(|initializer| tensor::read(file, &initializer.name, initializer, budget).map(|_| ()))
 }
 
 /// The names that the output depends on: what no one reads is not imported.

@@ -8,7 +8,7 @@ use std::path::Path;
 use tract_onnx::pb::{ModelProto, StringStringEntryProto};
 
 use super::error::ImportError;
-use super::{decode, read};
+use super::file::{decode, read};
 use crate::preprocess::Preprocessing;
 
 const LABELS: &str = "labels";
@@ -29,11 +29,11 @@ impl Metadata {
     /// The metadata of the file at `path`.
     ///
     /// # Errors
-    /// [`ImportError::Read`], [`ImportError::NotOnnx`], [`ImportError::Metadata`].
+    /// [`ImportError::Read`], [`ImportError::NotOnnx`], [`ImportError::OtherKind`], [`ImportError::Metadata`].
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ImportError> {
         let (file, bytes) = read(path.as_ref())?;
         let mut metadata = Self::default();
-        for StringStringEntryProto { key, value } in decode(&bytes, &file)?.metadata_props {
+        for StringStringEntryProto { key, value } in decode(&bytes, &file)?.0.metadata_props {
             match key.as_str() {
                 LABELS => metadata.labels = value.trim_end().lines().map(|line| line.trim().to_owned()).collect(),
                 PREPROCESSING => {

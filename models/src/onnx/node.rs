@@ -4,6 +4,7 @@ use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::{AttributeProto, NodeProto};
 
 use super::error::{ImportError, Place};
+use crate::budget::Exceeded;
 
 /// A node and the file it stands in.
 #[derive(Clone, Copy)]
@@ -128,6 +129,10 @@ impl<'a> NodeView<'a> {
             value: value.to_string(),
             supported: supported.into(),
         }
+    }
+
+    pub(super) fn exceeds(&self, what: impl Into<String>, exceeded: Exceeded) -> ImportError {
+        ImportError::Budget { place: self.place().to_string(), what: what.into(), exceeded }
     }
 
     pub(super) fn unsupported(&self, what: impl Into<String>, way_out: impl Into<String>) -> ImportError {

@@ -7,6 +7,7 @@ use super::error::ImportError;
 use super::importer::{Entry, Importer, PictureView};
 use super::layout::{Layout, Tensor, is_vector};
 use super::node::NodeView;
+use super::tensor::MOST_AXES;
 use crate::graph::{Affine, Op};
 
 /// An axis counted from the front; negative ones count from the back.
@@ -94,6 +95,9 @@ pub(super) fn resolve(node: NodeView<'_>, wanted: &[i64], dims: &[usize]) -> Res
     let keeps_zero = node.flag("allowzero")?;
     let bad = || node.mismatch(format!("{dims:?} cannot be reshaped to {wanted:?}"));
     let total: usize = dims.iter().product();
+    if wanted.len() > MOST_AXES {
+        return Err(bad());
+    }
     let mut sizes = Vec::with_capacity(wanted.len());
     let mut known = 1_usize;
     for (index, &size) in wanted.iter().enumerate() {
@@ -246,10 +250,21 @@ pub(super) fn permutation(node: NodeView<'_>, rank: usize) -> Result<Vec<usize>,
     }
 }
 
-/// Picks channels of the picture.
+/// Picks channels of the picture, or the only element of an axis of a vector.
 pub(super) fn gather<'a>(importer: &mut Importer<'a>, node: NodeView<'a>) -> Result<Entry, ImportError> {
     let indices = importer.constant(node, 1)?.ok_or_else(|| node.missing_input("indices"))?;
     let axis = node.int("axis")?.unwrap_or(0);
+    if let Entry::Tensor(tensor) = importer.required(node, 0)?.clone()
+        && is_vector(&tensor.dims)
+        && matches!(indices.as_ints(), Some([0 | -1]))
+    {
+        let axis = axis_index(node, axis, tensor.dims.len())?;
+        if tensor.dims[axis] == 1 {
+            let mut dims = tensor.dims.clone();
+            dims.splice(axis..=axis, indices.dims.iter().copied());
+            return with_dims(importer, node, tensor, dims);
+        }
+    }
     let view = whole_picture(importer, node)?;
     let channels = view.channels.len();
     let (_, channel_axis) = view.dims(Shape::default());

@@ -1,10 +1,12 @@
 //! Constants: initializers and the data of `Constant` nodes, their sizes checked before anything is allocated.
 
 use tract_onnx::pb::TensorProto;
-use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
+use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::prelude::f16;
 
 use super::error::ImportError;
+use super::external;
+use crate::budget::Budget;
 
 /// A constant tensor in row-major order.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,20 +53,37 @@ impl Constant {
     }
 }
 
-/// The elements of a tensor of these sizes; `None` where they are negative or too many to exist.
+/// The elements of a tensor of these sizes; `None` where they are negative, too many to exist, or have too many axes. A
+/// tensor without elements is one too, but its other sizes must not be too many either.
 pub(super) fn element_count(dims: &[i64]) -> Option<usize> {
-    let count = dims.iter().try_fold(1_usize, |count, &dim| count.checked_mul(usize::try_from(dim).ok()?))?;
-    (count <= super::MOST_ELEMENTS).then_some(count)
+    let sizes: Option<Vec<usize>> = dims.iter().map(|&dim| usize::try_from(dim).ok()).collect();
+    let sizes = sizes.filter(|sizes| sizes.len() <= MOST_AXES && room(sizes) <= super::MOST_ELEMENTS)?;
+    Some(sizes.iter().product())
 }
+
+/// The elements that a tensor of these sizes would have if none of them were zero, so that no product of them overflows.
+pub(super) fn room(dims: &[usize]) -> usize {
+    dims.iter().fold(1, |count: usize, &dim| count.saturating_mul(dim.max(1)))
+}
+
+/// Twice as many axes as any picture has.
+pub(super) const MOST_AXES: usize = 8;
 
 /// Reads a tensor: float, float16, double, int32, int64, uint8, int8 or bool, from its typed field or its raw bytes.
 ///
 /// # Errors
-/// [`ImportError::ExternalData`], and [`ImportError::Tensor`] for another type or a wrong amount of data.
-pub(super) fn read(file: &str, name: &str, proto: &TensorProto) -> Result<Constant, ImportError> {
+/// [`ImportError::ExternalData`], [`ImportError::Budget`], and [`ImportError::Tensor`] for another type or a wrong amount
+/// of data.
+pub(super) fn read(file: &str, name: &str, proto: &TensorProto, budget: &Budget) -> Result<Constant, ImportError> {
     let bad = |reason: String| ImportError::Tensor { file: file.to_owned(), tensor: name.to_owned(), reason };
-    if proto.data_location == Some(DataLocation::External as i32) || !proto.external_data.is_empty() {
-        return Err(ImportError::ExternalData { file: file.to_owned(), tensor: name.to_owned() });
+    if external::is_external(proto) {
+        return Err(ImportError::ExternalData {
+            file: file.to_owned(),
+            tensor: name.to_owned(),
+            what: "its data lies in another file, and this model was not read from a folder; save it with its weights \
+                   inside (onnx.save with save_as_external_data=False)"
+                .into(),
+        });
     }
     let count = element_count(&proto.dims)
         .ok_or_else(|| bad(format!("its dimensions {:?} are impossible or too large", proto.dims)))?;
@@ -72,6 +91,15 @@ pub(super) fn read(file: &str, name: &str, proto: &TensorProto) -> Result<Consta
     let kind = DataType::try_from(proto.data_type).unwrap_or(DataType::Undefined);
     let raw = proto.raw_data.as_slice();
     let is_raw = !raw.is_empty();
+    let charged = match kind {
+        DataType::Float | DataType::Double | DataType::Float16 => budget.take_elements::<f32>(count),
+        _ => budget.take_elements::<i64>(count),
+    };
+    charged.map_err(|exceeded| ImportError::Budget {
+        place: file.to_owned(),
+        what: format!("tensor '{name}'"),
+        exceeded,
+    })?;
 
     let floats = match kind {
         DataType::Float if is_raw => Some(elements(raw, |bytes| f32::from_le_bytes(*bytes))),
@@ -115,14 +143,20 @@ fn elements<const N: usize, T>(raw: &[u8], convert: impl Fn(&[u8; N]) -> T) -> O
 
 #[cfg(test)]
 mod tests {
+    use tract_onnx::pb::tensor_proto::DataLocation;
+
     use super::*;
+
+    fn budget() -> Budget {
+        Budget::for_file(1000)
+    }
 
     fn proto(kind: DataType, dims: &[i64]) -> TensorProto {
         TensorProto { data_type: kind as i32, dims: dims.to_vec(), ..TensorProto::default() }
     }
 
     fn message(proto: &TensorProto) -> String {
-        read("net.onnx", "w", proto).expect_err("the tensor is broken").to_string()
+        read("net.onnx", "w", proto, &budget()).expect_err("the tensor is broken").to_string()
     }
 
     #[test]
@@ -132,17 +166,17 @@ mod tests {
         let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let raw = TensorProto { raw_data, ..proto(DataType::Float, &[3]) };
         let expected = Constant { dims: vec![3], data: Data::Float(values) };
-        assert_eq!(read("net.onnx", "w", &typed).unwrap(), expected);
-        assert_eq!(read("net.onnx", "w", &raw).unwrap(), expected);
+        assert_eq!(read("net.onnx", "w", &typed, &budget()).unwrap(), expected);
+        assert_eq!(read("net.onnx", "w", &raw, &budget()).unwrap(), expected);
     }
 
     #[test]
     fn half_floats_and_small_integers_are_widened() {
         // IEEE 754 half: 0x3c00 is 1, 0xc100 is -2.5.
         let half = TensorProto { int32_data: vec![0x3c00, 0xc100], ..proto(DataType::Float16, &[2]) };
-        assert_eq!(read("net.onnx", "w", &half).unwrap().as_floats(), Some([1.0, -2.5].as_slice()));
+        assert_eq!(read("net.onnx", "w", &half, &budget()).unwrap().as_floats(), Some([1.0, -2.5].as_slice()));
         let bytes = TensorProto { raw_data: vec![0xff, 2], ..proto(DataType::Int8, &[2]) };
-        assert_eq!(read("net.onnx", "w", &bytes).unwrap().as_ints(), Some([-1, 2].as_slice()));
+        assert_eq!(read("net.onnx", "w", &bytes, &budget()).unwrap().as_ints(), Some([-1, 2].as_slice()));
     }
 
     #[test]

@@ -15,7 +15,9 @@ pub fn dense_classifier(graph: &mut Graph) {
         let node = &graph.nodes[index];
         let is_alone = value == graph.output || only_consumer(graph, value).is_some();
         match &node.op {
-            Op::Softmax | Op::Flatten | Op::Identity if is_alone => value = node.inputs[0],
+            Op::Softmax | Op::LogSoftmax | Op::Sigmoid | Op::Flatten | Op::Identity if is_alone => {
+                value = node.inputs[0]
+            }
             Op::Conv(conv) if is_alone && covers_input(graph, index, conv) => {
                 // A filter runs over (ky, kx, channel), the order of the picture's elements.
                 let dense = Dense { weights: conv.weights.clone(), bias: conv.bias.clone(), clamp: conv.clamp };

@@ -1,7 +1,8 @@
 //! Passes: they bring an imported graph into the form that the quantiser wants, without changing what it computes.
 //!
-//! [`optimise`] runs them all. Afterwards the nodes are Conv, Dense, MaxPool, AveragePool, Lrn, Concat, Add, Clamp and
-//! Softmax only; every value has a producer or is the input, and the last node is a Softmax over the logits.
+//! [`optimise`] runs them all. Afterwards the nodes are Conv, Dense, MaxPool, AveragePool, Lrn, Concat, Add, Clamp,
+//! Softmax and Sigmoid only; every value has a producer or is the input, and the last node is a Softmax or Sigmoid over the
+//! logits.
 
 mod batch_norm;
 mod clamp;
@@ -9,10 +10,11 @@ mod concat;
 mod dead_code;
 mod dense;
 mod edit;
+mod ending;
 mod flatten;
+mod heads;
 mod identity;
 mod pad;
-mod softmax;
 #[cfg(all(test, feature = "tract"))]
 mod testing;
 
@@ -21,10 +23,10 @@ pub use clamp::fuse_clamps;
 pub use concat::flatten_concats;
 pub use dead_code::remove_dead_code;
 pub use dense::dense_classifier;
+pub use ending::end_in_probabilities;
 pub use flatten::absorb_flattens;
 pub use identity::remove_identities;
 pub use pad::fold_pads;
-pub use softmax::ensure_softmax;
 
 use crate::graph::{Graph, Node, Op};
 
@@ -71,13 +73,13 @@ impl PassError {
     }
 }
 
-/// Runs all passes: [`simplify`], then [`ensure_softmax`].
+/// Runs all passes: [`simplify`], then [`end_in_probabilities`].
 ///
 /// # Errors
 /// [`PassError`], naming the node.
 pub fn optimise(graph: &mut Graph) -> Result<(), PassError> {
     simplify(graph)?;
-    ensure_softmax(graph)
+    end_in_probabilities(graph)
 }
 
 /// Runs the passes that leave the output as it is, a picture included.

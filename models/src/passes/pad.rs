@@ -100,8 +100,8 @@ fn is_never_negative(graph: &Graph, value: ValueId) -> bool {
             Op::AveragePool(pool) => pool.clamp.min >= 0.0 || (inputs() && pool.clamp.max >= 0.0),
             Op::Lrn(lrn) => inputs() && lrn.bias > 0.0 && lrn.alpha >= 0.0,
             Op::MaxPool(_) | Op::Concat | Op::Pad(_) | Op::Flatten | Op::Identity => inputs(),
-            Op::Softmax => true,
-            Op::BatchNorm(_) => false,
+            Op::Softmax | Op::Sigmoid => true,
+            Op::BatchNorm(_) | Op::LogSoftmax => false,
         };
     }
     never_negative[value.0]

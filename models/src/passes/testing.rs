@@ -22,6 +22,7 @@ impl GraphBuilder {
             input: ValueId(0),
             output: ValueId(0),
             input_affine: Affine::identity(channels as usize),
+            own_output: None,
         };
         graph.input = graph.add_value("picture", Shape::new(height, width, channels));
         Self { graph, rng: SmallRng::seed_from_u64(1) }

@@ -7,7 +7,7 @@ use tinception_core::quant::QuantParams;
 use tinception_core::shape::{Padding, Shape, Window};
 
 use super::slices::{Slice, branches, in_position, slices};
-use super::{Operator, Place, Program, Step, Tensor, TensorId};
+use super::{COPY, Operator, Place, Program, Step, Tensor, TensorId};
 use crate::calibrate::Calibration;
 use crate::compile::CompileError;
 use crate::graph::{AveragePool, Clamp, Conv, Graph, Node, Op, ValueId};
@@ -30,8 +30,8 @@ pub fn lower(graph: &Graph, quant: &[QuantParams], means: Option<&Calibration>) 
     let scores = scores(graph)?;
     for node in &graph.nodes {
         match &node.op {
-            Op::Concat => lowering.concat(node)?,
-            Op::Softmax if node.output == graph.output => {}
+            Op::Concat if node.output != scores => lowering.concat(node)?,
+            Op::Softmax | Op::Sigmoid if node.output == graph.output => {}
             Op::Flatten => lowering.view(node),
             _ if node.output == scores => lowering.scores(node)?,
             _ => lowering.node(node)?,
@@ -41,17 +41,17 @@ pub fn lower(graph: &Graph, quant: &[QuantParams], means: Option<&Calibration>) 
 }
 
 /// The value that ranks the classes.
-fn scores(graph: &Graph) -> Result<ValueId, CompileError> {
+pub(crate) fn scores(graph: &Graph) -> Result<ValueId, CompileError> {
     let unsupported = |node: &Node, problem| {
         Err(CompileError::Unsupported { node: node.name.clone(), operator: node.op.name(), problem })
     };
     let scores = match graph.producer(graph.output) {
-        Some(Node { op: Op::Softmax, inputs, .. }) => inputs[0],
+        Some(Node { op: Op::Softmax | Op::Sigmoid, inputs, .. }) => inputs[0],
         _ => graph.output,
     };
-    let inner = |node: &&Node| matches!(node.op, Op::Softmax) && node.output != graph.output;
+    let inner = |node: &&Node| is_probabilities(&node.op) && node.output != graph.output;
     if let Some(node) = graph.nodes.iter().find(inner) {
-        return unsupported(node, "a softmax can only be the network's end");
+        return unsupported(node, "a softmax or sigmoid can only be the network's end");
     }
     match graph.producer(scores) {
         None => Err(CompileError::Unsupported {
@@ -66,18 +66,24 @@ fn scores(graph: &Graph) -> Result<ValueId, CompileError> {
     }
 }
 
+/// Whether an operator makes logits the network's probabilities.
+const fn is_probabilities(op: &Op) -> bool {
+    matches!(op, Op::Softmax | Op::Sigmoid)
+}
+
 struct Lowering<'a> {
     graph: &'a Graph,
     means: Option<&'a Calibration>,
     slices: Vec<Option<Slice>>,
     /// The first tensors of the program are the graph's values, in their order.
     program: Program,
-    probabilities: bool,
+    /// The node that makes the probabilities.
+    probabilities: Option<&'a Node>,
 }
 
 impl<'a> Lowering<'a> {
     fn new(graph: &'a Graph, quant: &[QuantParams], means: Option<&'a Calibration>) -> Self {
-        let slices = slices(graph, quant);
+        let slices = slices(graph);
         let tensors = graph.values.iter().zip(quant).zip(&slices).map(|((value, quant), slice)| Tensor {
             name: value.name.clone(),
             shape: value.shape,
@@ -96,7 +102,7 @@ impl<'a> Lowering<'a> {
             logits: graph.output.0,
             probabilities: None,
         };
-        let probabilities = graph.producer(graph.output).is_some_and(|node| matches!(node.op, Op::Softmax));
+        let probabilities = graph.producer(graph.output).filter(|node| is_probabilities(&node.op));
         Self { graph, means, slices, program, probabilities }
     }
 
@@ -129,7 +135,7 @@ impl<'a> Lowering<'a> {
                 continue;
             }
             let name = self.graph.producer(branch).map_or(&self.graph[branch].name, |producer| &producer.name);
-            let name = format!("{name}/rescale");
+            let name = format!("{name}{COPY}");
             let quant = self.tensor(node.output.0).quant;
             let ratio = f64::from(self.tensor(branch.0).quant.scale) / f64::from(quant.scale);
             let rule = requantize(ratio).ok_or(CompileError::Ratio { node: node.name.clone() })?;
@@ -175,8 +181,8 @@ impl<'a> Lowering<'a> {
                 (Operator::Add { multipliers, shift }, *clamp)
             }
             Op::Clamp(clamp) => (Operator::Rescale(requantize(ratio).ok_or_else(too_far)?), *clamp),
-            Op::Concat | Op::Flatten | Op::Softmax => return Ok(()),
-            Op::BatchNorm(_) | Op::Pad(_) | Op::Identity => {
+            Op::Concat | Op::Flatten | Op::Softmax | Op::Sigmoid => return Ok(()),
+            Op::BatchNorm(_) | Op::Pad(_) | Op::LogSoftmax | Op::Identity => {
                 return Err(CompileError::Unsupported {
                     node: node.name.clone(),
                     operator: node.op.name(),
@@ -247,14 +253,17 @@ impl<'a> Lowering<'a> {
     /// The node that makes the scores: int32 where its kernel can, so that int8 makes no classes equal. Where it can't,
     /// an average over one pixel widens them.
     fn scores(&mut self, node: &Node) -> Result<(), CompileError> {
-        let readers = self.graph.consumers(node.output).filter(|reader| !matches!(reader.op, Op::Softmax)).count();
+        let readers = self.graph.consumers(node.output).filter(|reader| !is_probabilities(&reader.op)).count();
         let output = node.output.0;
         let widened = readers == 0 && self.wide_scores(node)?;
         if widened {
             self.program.logits = output;
             return Ok(());
         }
-        self.node(node)?;
+        match node.op {
+            Op::Concat => self.concat(node)?,
+            _ => self.node(node)?,
+        }
         let Tensor { shape, quant, .. } = *self.tensor(output);
         let name = format!("{}/logits", node.name);
         let logits = self.add_tensor(&name, shape, centred(quant.scale), Place::Own);
@@ -306,16 +315,16 @@ impl<'a> Lowering<'a> {
         Ok(true)
     }
 
-    /// The softmax.
+    /// The softmax or sigmoid.
     fn end(mut self) -> Result<Program, CompileError> {
-        if self.probabilities {
-            let (output, logits) = (self.graph.output, self.program.logits);
-            let name = self.graph.producer(output).map_or_else(String::new, |node| node.name.clone());
+        if let Some(node) = self.probabilities {
+            let (output, logits) = (node.output, self.program.logits);
             let tensor = &mut self.program.tensors[output.0];
             (tensor.data_type, tensor.quant) = (DataType::UInt16, centred(1.0 / 65535.0));
             let rule = requantize(f64::from(self.tensor(logits).quant.scale) * 256.0);
-            let rule = rule.ok_or(CompileError::Ratio { node: name.clone() })?;
-            self.add_step(&name, Operator::Softmax(rule), logits, output.0, (i8::MIN, i8::MAX));
+            let rule = rule.ok_or(CompileError::Ratio { node: node.name.clone() })?;
+            let operator = if node.op == Op::Sigmoid { Operator::Sigmoid(rule) } else { Operator::Softmax(rule) };
+            self.add_step(&node.name, operator, logits, output.0, (i8::MIN, i8::MAX));
             self.program.probabilities = Some(output.0);
         }
         Ok(self.program)

@@ -10,6 +10,8 @@ mod lower;
 mod slices;
 
 pub use lower::lower;
+#[cfg(feature = "tract")]
+pub(crate) use lower::scores;
 pub use slices::{Slice, slices};
 use tinception_core::format::step::Link;
 use tinception_core::format::tensor::{DataType, Stored};
@@ -26,6 +28,9 @@ pub type TensorId = usize;
 /// Entries of a softmax's tables together.
 pub const SOFTMAX_ENTRIES: usize = WHOLE + FRACTION;
 
+/// What the name of a copy into a concatenation ends in, behind the name of what it copies.
+pub const COPY: &str = "/rescale";
+
 /// Steps over tensors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Program {
@@ -37,7 +42,7 @@ pub struct Program {
     pub input: TensorId,
     /// What ranks the classes: int32.
     pub logits: TensorId,
-    /// The softmax's output, where there is one.
+    /// The softmax's or sigmoid's output, where there is one.
     pub probabilities: Option<TensorId>,
 }
 
@@ -177,6 +182,8 @@ pub enum Operator {
     },
     /// A copy with another scale, or an activation on its own.
     Rescale(Requantize),
-    /// Probabilities; the rule brings a difference of logits to 1/256.
+    /// Probabilities that sum up to 1; the rule brings a difference of logits to 1/256.
     Softmax(Requantize),
+    /// Probabilities, each by itself; the rule brings a logit to 1/256.
+    Sigmoid(Requantize),
 }

@@ -1,8 +1,7 @@
 //! Which branches write straight into their slice of a concatenation.
 
-use tinception_core::quant::QuantParams;
-
 use crate::graph::{Graph, Node, Op, ValueId};
+use crate::quantize::sharing;
 
 /// The channels of a wider value that a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,9 +18,11 @@ pub struct Slice {
 /// A concatenation whose branches all lie side by side in a wider one is a slice of that itself (DenseNet).
 ///
 /// A kernel can't read a tensor and write another one between whose first and last byte it lies, so no node may read
-/// and write slices of one buffer; a branch for which that would be so stays out, and is copied.
+/// and write slices of one buffer; a branch for which that would be so stays out, and is copied. So is one that doesn't
+/// share the concatenation's scale ([`sharing`]), even where its range happens to give the same one.
 #[must_use]
-pub fn slices(graph: &Graph, quant: &[QuantParams]) -> Vec<Option<Slice>> {
+pub fn slices(graph: &Graph) -> Vec<Option<Slice>> {
+    let sets = sharing(graph);
     let mut slices = vec![None; graph.values.len()];
     for node in graph.nodes.iter().rev().filter(|node| matches!(node.op, Op::Concat)) {
         if slices[node.output.0].is_none()
@@ -34,7 +35,7 @@ pub fn slices(graph: &Graph, quant: &[QuantParams]) -> Vec<Option<Slice>> {
             slices[node.output.0] = None;
         }
         for (branch, first_channel) in branches(graph, node) {
-            if slices[branch.0].is_none() && may_be_slice(graph, node, branch, quant) {
+            if slices[branch.0].is_none() && may_be_slice(graph, node, branch, &sets) {
                 slices[branch.0] = Some(Slice { of: node.output, first_channel });
                 if !is_possible(graph, &slices) {
                     slices[branch.0] = None;
@@ -56,12 +57,12 @@ pub(super) fn branches(graph: &Graph, node: &Node) -> Vec<(ValueId, u32)> {
     node.inputs.iter().map(place).collect()
 }
 
-fn may_be_slice(graph: &Graph, concat: &Node, branch: ValueId, quant: &[QuantParams]) -> bool {
+fn may_be_slice(graph: &Graph, concat: &Node, branch: ValueId, sets: &[ValueId]) -> bool {
     let made_by_step = graph.producer(branch).is_some_and(|node| !matches!(node.op, Op::Flatten));
     let flattened = graph.consumers(branch).any(|node| matches!(node.op, Op::Flatten));
     let once = concat.inputs.iter().filter(|input| **input == branch).count() == 1;
     let is_end = branch == graph.output || graph.producer(graph.output).is_some_and(|end| end.inputs.contains(&branch));
-    made_by_step && !flattened && once && !is_end && quant[branch.0] == quant[concat.output.0]
+    made_by_step && !flattened && once && !is_end && sets[branch.0] == sets[concat.output.0]
 }
 
 /// The slice that a concatenation is when its branches lie in their order, without a gap, in another one.

@@ -1,16 +1,18 @@
 //! Scales and zero points of activations, and their fused ranges.
 
+use std::collections::BTreeSet;
+
 use tinception_core::quant::QuantParams;
 
 use super::rules::{parameters, quantize};
 use super::sharing;
 use crate::calibrate::{Calibration, Histogram, Method};
-use crate::graph::{Clamp, Graph, Lrn, Op, ValueId};
+use crate::graph::{Clamp, Graph, Lrn, Node, Op, ValueId};
 
 /// Scale and zero point of every value, by its index.
 ///
 /// `input_range` is what the picture's values can be, where that is known; what the calibration saw, else. The picture's
-/// range is never cut: its ends are white and black.
+/// range is never cut, nor is that of a concatenation that joins it: its ends are white and black.
 ///
 /// # Errors
 /// The first value that the calibration doesn't know.
@@ -29,18 +31,15 @@ pub fn activations(
             continue;
         }
         let mut histogram = Histogram::new();
-        for member in made_in(graph, &representatives, set) {
+        let copied = copied_into(graph, &representatives, set);
+        for member in made_in(graph, &representatives, set).chain(copied.iter().copied()) {
             histogram.merge(&calibration.get(member).ok_or(member)?.histogram);
         }
-        let normalised = graph.nodes.iter().find_map(|node| match &node.op {
-            Op::Lrn(lrn) if representatives[node.inputs[0].0] == set => Some(lrn),
-            _ => None,
-        });
-        let (mut least, mut largest) = match normalised {
+        let (mut least, mut largest) = match only_normalised(graph, &representatives, set) {
             Some(lrn) => method.range(&histogram, &normalisation(lrn, histogram.mean_square())),
             None => method.range(&histogram, &|x| x),
         };
-        if set == input_set {
+        if set == input_set || copied.iter().any(|branch| representatives[branch.0] == input_set) {
             let seen = calibration.get(graph.input).ok_or(graph.input)?.histogram.range();
             let (from, to) = input_range.unwrap_or(seen);
             (least, largest) = (least.min(from), largest.max(to));
@@ -66,6 +65,29 @@ fn made_in(graph: &Graph, representatives: &[ValueId], set: ValueId) -> impl Ite
     let made = graph.nodes.iter().filter(|node| !matches!(node.op, Op::Concat | Op::Flatten)).map(|node| node.output);
     let all = std::iter::once(graph.input).chain(made);
     all.filter(move |value| representatives[value.0] == set)
+}
+
+/// The branches that a set's concatenations copy from other sets: their elements are elements of the wide tensor, so its
+/// range covers them, but their own scales don't follow it.
+fn copied_into(graph: &Graph, representatives: &[ValueId], set: ValueId) -> BTreeSet<ValueId> {
+    let joins = |node: &&Node| matches!(node.op, Op::Concat) && representatives[node.output.0] == set;
+    let branches = graph.nodes.iter().filter(joins).flat_map(|node| &node.inputs);
+    branches.copied().filter(|branch| representatives[branch.0] != set).collect()
+}
+
+/// The normalisation behind a set, where nothing but normalisations reads it. Any other reader, a concatenation's copy
+/// included, sees the values as they are.
+fn only_normalised<'a>(graph: &'a Graph, representatives: &[ValueId], set: ValueId) -> Option<&'a Lrn> {
+    let reads = |node: &&Node| node.inputs.iter().any(|input| representatives[input.0] == set);
+    let mut normalisation = None;
+    for node in graph.nodes.iter().filter(reads) {
+        match &node.op {
+            Op::Lrn(lrn) => normalisation = normalisation.or(Some(lrn)),
+            Op::MaxPool(_) | Op::Flatten | Op::Concat if representatives[node.output.0] == set => {}
+            _ => return None,
+        }
+    }
+    normalisation
 }
 
 /// The integers that a fused activation cuts to; -128 and 127 where it has no such end.

@@ -4,7 +4,8 @@
 //! - The branches of a concatenation share with its output: each can then write its slice of the wide tensor. Two kinds
 //!   of branches stay out of it, since they would tie the scale to that of something else: a bare max pool, whose input
 //!   often is the concatenation of the module before (Inception v3's reductions), and the picture itself. They are
-//!   rescaled.
+//!   rescaled: their scale stays their own, but the concatenation's range covers them like its other branches
+//!   ([`activations`](super::activations)).
 //! - A flattened tensor is the same bytes.
 
 use crate::graph::{Graph, Op, ValueId};

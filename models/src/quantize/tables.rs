@@ -50,7 +50,7 @@ pub fn lrn(lrn: &Lrn, channels: u32, input: QuantParams, output: QuantParams) ->
     Some(LrnTable { entries, index_shift: index_shift as u32, shift: shift as u32 })
 }
 
-/// The two tables of a softmax, whole powers first: `round(2^30 * exp(-i))`, `round(2^30 * exp(-i / 256))`.
+/// The two tables of a softmax or sigmoid, whole powers first: `round(2^30 * exp(-i))`, `round(2^30 * exp(-i / 256))`.
 #[must_use]
 pub fn softmax() -> Vec<u32> {
     let one = 2_f64.powi(30);

@@ -2,16 +2,24 @@
 
 use prost::Message;
 
-use super::caffe_messages::{Blob, Net};
+use super::caffe_messages::{self, Blob, Net};
 use super::error::WeightsError;
-use super::{Weights, tensor};
+use super::{Weights, charge, tensor};
+use crate::budget::{Budget, Resource};
+use crate::protobuf;
 
 /// What a layer's first blobs are; a batch normalisation's third is kept as well.
 const PARTS: [&str; 3] = ["weight", "bias", "2"];
 
 /// Reads a file's content. Almost any bytes are some protobuf message, so one without weights is no Caffe model.
-pub(super) fn read(bytes: &[u8], file: &str) -> Result<Weights, WeightsError> {
+pub(super) fn read(bytes: &[u8], file: &str, budget: &Budget) -> Result<Weights, WeightsError> {
     let unknown = |reason: String| WeightsError::Unknown { file: file.to_owned(), reason };
+    let cost = protobuf::cost(bytes, &caffe_messages::NET).ok_or_else(|| unknown("no protobuf message".into()))?;
+    budget.take(Resource::Memory, cost).map_err(|exceeded| WeightsError::Budget {
+        file: file.to_owned(),
+        part: "as a Caffe model".into(),
+        exceeded,
+    })?;
     let net = Net::decode(bytes).map_err(|error| unknown(error.to_string()))?;
     let old = net.layers.into_iter().map(|layer| (layer.name, layer.blobs));
     let new = net.layer.into_iter().map(|layer| (layer.name, layer.blobs));
@@ -21,7 +29,7 @@ pub(super) fn read(bytes: &[u8], file: &str) -> Result<Weights, WeightsError> {
         for (index, blob) in blobs.into_iter().enumerate() {
             let part = PARTS.get(index).map_or_else(|| index.to_string(), |part| (*part).to_owned());
             let name = format!("{layer}.{part}");
-            let read = read_blob(file, &name, blob)?;
+            let read = read_blob(file, &name, blob, budget)?;
             if weights.tensors.insert(name.clone(), read).is_some() {
                 let reason = "two layers have this name".into();
                 return Err(WeightsError::Tensor { file: file.to_owned(), tensor: name, reason });
@@ -34,7 +42,7 @@ pub(super) fn read(bytes: &[u8], file: &str) -> Result<Weights, WeightsError> {
     }
 }
 
-fn read_blob(file: &str, name: &str, blob: Blob) -> Result<super::Tensor, WeightsError> {
+fn read_blob(file: &str, name: &str, blob: Blob, budget: &Budget) -> Result<super::Tensor, WeightsError> {
     let sizes: Vec<i64> = match blob.shape {
         Some(shape) => shape.dim,
         None => [blob.num, blob.channels, blob.height, blob.width].map(|size| i64::from(size.unwrap_or(0))).into(),
@@ -46,7 +54,10 @@ fn read_blob(file: &str, name: &str, blob: Blob) -> Result<super::Tensor, Weight
         reason: format!("its shape {sizes:?} is impossible"),
     })?;
     let values = match blob.data.is_empty() {
-        true => blob.double_data.iter().map(|value| *value as f32).collect(),
+        true => {
+            charge(budget, file, name, &[blob.double_data.len()])?;
+            blob.double_data.iter().map(|value| *value as f32).collect()
+        }
         false => blob.data,
     };
     tensor(file, name, shape, Some(values))
@@ -81,7 +92,7 @@ mod tests {
                 ],
             }],
         };
-        let read = read(&net.encode_to_vec(), "net").unwrap();
+        let read = read(&net.encode_to_vec(), "net", &Budget::for_file(0)).unwrap();
         let found: Vec<_> =
             read.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice())).collect();
         assert_eq!(found, [("new.bias", &[2][..]), ("new.weight", &[1, 1, 1, 1]), ("old.weight", &[1, 1, 1, 2])]);
@@ -93,7 +104,7 @@ mod tests {
         let layer = |blob| Layer { name: Some("conv".into()), kind: None, blobs: vec![blob] };
         let message = |layers: Vec<Layer>| {
             let net = Net { layer: layers, ..Net::default() };
-            read(&net.encode_to_vec(), "net").unwrap_err().to_string()
+            read(&net.encode_to_vec(), "net", &Budget::for_file(0)).unwrap_err().to_string()
         };
         assert!(message(vec![layer(blob([2, 2, 1, 1], vec![0.0]))]).contains("net: tensor 'conv.weight'"));
         assert!(message(vec![layer(blob([-1, 2, 1, 1], vec![0.0]))]).contains("impossible"));

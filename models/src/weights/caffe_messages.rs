@@ -2,6 +2,8 @@
 
 use prost::Message;
 
+use crate::protobuf;
+
 /// `NetParameter`: a `.caffemodel` file.
 #[derive(Clone, PartialEq, Message)]
 pub struct Net {
@@ -77,3 +79,16 @@ pub struct BlobShape {
     #[prost(int64, repeated, tag = "1")]
     pub dim: Vec<i64>,
 }
+
+/// Which fields above are messages, and what they take in memory.
+pub(super) static NET: protobuf::Message =
+    protobuf::Message { size: 0, messages: &[(2, &V1_LAYER), (100, &LAYER)], packed: &[] };
+
+static V1_LAYER: protobuf::Message =
+    protobuf::Message { size: size_of::<V1Layer>(), messages: &[(6, &BLOB)], packed: &[] };
+
+static LAYER: protobuf::Message = protobuf::Message { size: size_of::<Layer>(), messages: &[(7, &BLOB)], packed: &[] };
+
+static BLOB: protobuf::Message = protobuf::Message { size: size_of::<Blob>(), messages: &[(7, &SHAPE)], packed: &[] };
+
+static SHAPE: protobuf::Message = protobuf::Message { size: size_of::<BlobShape>(), messages: &[], packed: &[1] };

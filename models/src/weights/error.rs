@@ -1,5 +1,7 @@
 //! What can be wrong with a file of weights.
 
+use crate::budget::Exceeded;
+
 /// Why a file of weights could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -22,6 +24,35 @@ pub enum WeightsError {
         file: String,
         /// What did not decode.
         reason: String,
+    },
+    /// The file is of another kind.
+    #[error("{file}: no file of weights: {what}")]
+    OtherKind {
+        /// The file.
+        file: String,
+        /// What it is, and the way out.
+        what: String,
+    },
+    /// What is made of the file costs more than a file of its size may.
+    #[error("{file}: {part}: {exceeded}")]
+    Budget {
+        /// The file.
+        file: String,
+        /// The tensor, or another part of the file.
+        part: String,
+        /// The limit.
+        exceeded: Exceeded,
+    },
+    /// Several sets of weights in one file.
+    #[error(
+        "{file}: holds several sets of weights ({}); save the one that is meant alone: torch.save(checkpoint['{}'], \
+         \"weights.pth\")", quoted(.keys), .keys.first().map_or("", String::as_str)
+    )]
+    Several {
+        /// The file.
+        file: String,
+        /// Their keys.
+        keys: Vec<String>,
     },
     /// The kind is known, the content damaged.
     #[error("{file}: the {kind} is damaged or truncated: {reason}; download or save it again")]
@@ -60,4 +91,9 @@ pub enum WeightsError {
         /// The file.
         file: String,
     },
+}
+
+/// Names as a list.
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
 }

@@ -18,6 +18,13 @@ pub use caffe_messages::{Blob, BlobShape, Layer, Net, V1Layer};
 pub use error::WeightsError;
 use half::{bf16, f16};
 
+use crate::budget::Budget;
+use crate::file::{self, Unread};
+use crate::kind::{Kind, Wanted};
+
+/// No file is larger: 4 GiB, what a `.tin` file can hold.
+const LARGEST: u64 = 4 << 30;
+
 /// No tensor has more elements: 2^28, 1 GiB of floats.
 const MOST_ELEMENTS: usize = 1 << 28;
 
@@ -50,16 +57,28 @@ pub struct Weights {
 pub fn read(path: impl AsRef<Path>) -> Result<Weights, WeightsError> {
     let path = path.as_ref();
     let file = path.display().to_string();
-    let bytes = match std::fs::read(path) {
+    let bytes = match file::read(path, LARGEST, Wanted::Weights) {
         Ok(bytes) => bytes,
-        Err(source) => return Err(WeightsError::Read { file, source }),
+        Err(Unread::System(source)) => return Err(WeightsError::Read { file, source }),
+        Err(Unread::Other(what)) => return Err(WeightsError::OtherKind { file, what }),
     };
+    let budget = Budget::for_file(bytes.len() as u64);
+    let other = Kind::of(&bytes).and_then(|kind| kind.instead_of(Wanted::Weights));
+    // Archives of other programs hold pickles too.
+    if let (Some(Kind::TorchScript | Kind::TorchExport), Some(what)) = (Kind::of(&bytes), &other) {
+        return Err(WeightsError::OtherKind { file, what: what.clone() });
+    }
     let weights = if pytorch::is_checkpoint(&bytes) {
-        pytorch::read(path, &bytes, &file)?
+        pytorch::read(path, &bytes, &file, &budget)?
     } else if safetensors::is_safetensors(&bytes) {
-        safetensors::read(&bytes, &file)?
+        safetensors::read(&bytes, &file, &budget)?
     } else {
-        caffe::read(&bytes, &file)?
+        match (caffe::read(&bytes, &file, &budget), other) {
+            (Err(WeightsError::Unknown { file, .. }), Some(what)) => {
+                return Err(WeightsError::OtherKind { file, what });
+            }
+            (read, _) => read?,
+        }
     };
     match weights.tensors.is_empty() {
         true => Err(WeightsError::Empty { file }),
@@ -101,6 +120,16 @@ impl Element {
 fn numbers<const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) -> f32) -> Option<Vec<f32>> {
     let (chunks, rest) = bytes.as_chunks::<N>();
     rest.is_empty().then(|| chunks.iter().map(|chunk| convert(*chunk)).collect())
+}
+
+/// Draws a tensor's floats from the file's budget, before they are made.
+fn charge(budget: &Budget, file: &str, name: &str, shape: &[usize]) -> Result<(), WeightsError> {
+    let count = shape.iter().fold(1_usize, |count, size| count.saturating_mul(*size));
+    budget.take_elements::<f32>(count).map_err(|exceeded| WeightsError::Budget {
+        file: file.to_owned(),
+        part: format!("tensor '{name}' of {shape:?}"),
+        exceeded,
+    })
 }
 
 /// A tensor whose elements fill its shape exactly.
@@ -149,6 +178,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notes.txt");
         assert!(read(&path).unwrap_err().to_string().contains("notes.txt: cannot be read"));
+        let kinds: [(&[u8], &str); 4] = [
+            (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+            (b"\x08\x08\x12\x07pytorch", "needs no import"),
+            (b"\x1c\0\0\0TFL3", "TensorFlow Lite"),
+            (b"<!doctype html>", "web page"),
+        ];
+        for (bytes, words) in kinds {
+            std::fs::write(&path, bytes).unwrap();
+            let message = read(&path).unwrap_err().to_string();
+            assert!(message.contains("notes.txt: no file of weights: this is") && message.contains(words), "{message}");
+        }
         for text in ["", "shopping list", "\x0a\x03net"] {
             std::fs::write(&path, text).unwrap();
             let message = read(&path).unwrap_err().to_string();

@@ -33,13 +33,24 @@ pub(super) enum Refusal {
     Forbidden(String),
 }
 
-/// Checks that the pickle at the start of `bytes` imports nothing but what a state dict needs, and returns its length.
-pub(super) fn check(bytes: &[u8]) -> Result<usize, Refusal> {
+/// A pickle that may be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Checked {
+    /// Its bytes.
+    pub(super) length: usize,
+    /// Its instructions: each may leave an object on the stack.
+    pub(super) instructions: usize,
+}
+
+/// Checks that the pickle at the start of `bytes` imports nothing but what a state dict needs.
+pub(super) fn check(bytes: &[u8]) -> Result<Checked, Refusal> {
     let mut walk = Walk { bytes, at: 0 };
+    let mut instructions = 0;
     loop {
+        instructions += 1;
         let [opcode] = walk.take()?;
         match opcode {
-            b'.' => return Ok(walk.at),
+            b'.' => return Ok(Checked { length: walk.at, instructions }),
             b'c' => {
                 let name = format!("{}.{}", walk.line()?, walk.line()?);
                 if !ALLOWED.contains(&name.as_str()) {
@@ -142,8 +153,8 @@ mod tests {
     #[test]
     fn a_state_dict_passes_and_its_length_is_known() {
         let pickle = b"\x80\x02ccollections\nOrderedDict\nq\x00)Rq\x01X\x01\x00\x00\x00wq\x02K\x01s.rest";
-        assert_eq!(check(pickle), Ok(pickle.len() - 4));
-        assert_eq!(check(b"I1\n."), Ok(4));
+        assert_eq!(check(pickle), Ok(Checked { length: pickle.len() - 4, instructions: 11 }));
+        assert_eq!(check(b"I1\n."), Ok(Checked { length: 4, instructions: 2 }));
     }
 
     #[test]

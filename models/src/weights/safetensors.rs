@@ -3,7 +3,8 @@
 use safetensors::{Dtype, SafeTensors};
 
 use super::error::WeightsError;
-use super::{Element, Weights, tensor};
+use super::{Element, Weights, charge, tensor};
+use crate::budget::Budget;
 
 /// Whether these are the first bytes of such a file: the header's length, then its brace.
 pub(super) fn is_safetensors(bytes: &[u8]) -> bool {
@@ -12,7 +13,7 @@ pub(super) fn is_safetensors(bytes: &[u8]) -> bool {
 }
 
 /// Reads a file's content.
-pub(super) fn read(bytes: &[u8], file: &str) -> Result<Weights, WeightsError> {
+pub(super) fn read(bytes: &[u8], file: &str, budget: &Budget) -> Result<Weights, WeightsError> {
     let found = SafeTensors::deserialize(bytes).map_err(|error| WeightsError::Damaged {
         file: file.to_owned(),
         kind: "safetensors file",
@@ -25,6 +26,7 @@ pub(super) fn read(bytes: &[u8], file: &str) -> Result<Weights, WeightsError> {
             tensor: name.to_owned(),
             reason: format!("its type {:?} is unknown", view.dtype()),
         })?;
+        charge(budget, file, name, view.shape())?;
         let read = tensor(file, name, view.shape().to_vec(), element.widen(view.data()))?;
         weights.tensors.insert(name.to_owned(), read);
     }

@@ -14,6 +14,14 @@ pub enum FetchError {
         /// What the system said: no space left, as a rule.
         source: std::io::Error,
     },
+    /// Something that is no ordinary file has the name: writing to it would change what it leads to.
+    #[error("{}: is {what}, not a file of its own; remove it", path.display())]
+    NotAFile {
+        /// What has the name.
+        path: PathBuf,
+        /// What it is: a link, a pipe, a folder.
+        what: &'static str,
+    },
     /// Another process is fetching the same file.
     #[error("{}: another program is fetching this file; wait for it", path.display())]
     Busy {

@@ -2,20 +2,24 @@
 //! right.
 //!
 //! What has arrived lies in `FILE.partial`. A later call goes on there with a range request (RFC 9110, section 14); a
-//! server that ignores it sends the whole file, and the part is written anew.
+//! server that ignores it sends the whole file, and the part is written anew. The part is a file of its own: a link, even a
+//! hard one, is refused, as it would be somebody else's file that is written to. What a server sends ends where the file
+//! does.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ureq::http::{Response, StatusCode, header};
 use ureq::{Agent, Body};
 
-use super::{Download, FetchError};
+use super::{Digest, Download, FetchError};
 
 /// A connection that is cut is taken up again so many times in a row without a byte arriving.
 const PATIENCE: u32 = 2;
+/// A server that sends less than so many bytes in so much time is given up.
+const SLOWEST: (u64, Duration) = (10_000, Duration::from_secs(60));
 
 /// How far a download is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,14 +44,19 @@ pub struct Fetched {
 /// # Errors
 /// [`FetchError`] says what each server answered. The file has its name only if its hash is the published one.
 pub fn fetch(download: Download<'_>, folder: &Path, mut progress: impl FnMut(Progress)) -> Result<Fetched, FetchError> {
-    let Download { file, urls, digest } = download;
+    let Download { file, urls, digest, most } = download;
     let path = folder.join(file);
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| FetchError::File { path, source }
     };
-    if path.exists() {
-        let found = File::open(&path).and_then(|file| digest.of(file)).map_err(failed(&path))?;
+    if let Ok(link) = fs::symlink_metadata(&path) {
+        // A link to the right file will do.
+        let metadata = fs::metadata(&path).unwrap_or(link);
+        if !metadata.is_file() {
+            return Err(FetchError::NotAFile { path, what: kind(&metadata) });
+        }
+        let found = File::open(&path).and_then(Digest::of).map_err(failed(&path))?;
         if digest.matches(&found) {
             return Ok(Fetched { path, was_there: true });
         }
@@ -55,15 +64,16 @@ pub fn fetch(download: Download<'_>, folder: &Path, mut progress: impl FnMut(Pro
     }
     let partial = folder.join(format!("{file}.partial"));
     let mut part = Part::open(&partial)?;
-    let agent = agent();
     let (mut attempts, mut reached) = (Vec::new(), false);
     for url in urls {
-        match whole(&agent, url, &mut part, &mut progress) {
+        match whole(&Place { agent: agent(url), url, most }, &mut part, &mut progress) {
             Ok(()) => {
-                let found = part.digest(digest).map_err(failed(&partial))?;
+                let found = part.digest().map_err(failed(&partial))?;
                 if digest.matches(&found) {
                     part.file.sync_all().map_err(failed(&partial))?;
                     fs::rename(&partial, &path).map_err(failed(&path))?;
+                    // The name is on the disk once the folder is. Not every file system can be told so.
+                    let _ = File::open(folder).and_then(|folder| folder.sync_all());
                     return Ok(Fetched { path, was_there: false });
                 }
                 part.clear().map_err(failed(&partial))?;
@@ -86,8 +96,11 @@ pub fn fetch(download: Download<'_>, folder: &Path, mut progress: impl FnMut(Pro
     Err(if reached { FetchError::Failed { file, attempts } } else { FetchError::Offline { file, attempts } })
 }
 
-fn agent() -> Agent {
+/// What asks for `url`: where that is encrypted, no redirection leads to a place that is not.
+fn agent(url: &str) -> Agent {
+    let encrypted = url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
     let config = Agent::config_builder()
+        .https_only(encrypted)
         .http_status_as_error(false)
         .user_agent(concat!("tinception/", env!("CARGO_PKG_VERSION")))
         .timeout_connect(Some(Duration::from_secs(20)))
@@ -106,7 +119,22 @@ impl Part {
     fn open(path: &Path) -> Result<Self, FetchError> {
         let failed = |source| FetchError::File { path: path.to_owned(), source };
         let mut options = OpenOptions::new();
-        let mut file = options.read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+        options.read(true).write(true);
+        let mut file = match fs::symlink_metadata(path) {
+            Ok(there) if !is_own_file(&there) => {
+                return Err(FetchError::NotAFile { path: path.to_owned(), what: kind(&there) });
+            }
+            Ok(there) => {
+                let file = options.open(path).map_err(failed)?;
+                // A link may have taken its place meanwhile. Nothing has been written yet.
+                if !is_same(&there, &file.metadata().map_err(failed)?) {
+                    return Err(FetchError::NotAFile { path: path.to_owned(), what: "a link" });
+                }
+                file
+            }
+            // Follows no link.
+            Err(_) => options.create_new(true).open(path).map_err(failed)?,
+        };
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(FetchError::Busy { path: path.to_owned() }),
@@ -131,10 +159,55 @@ impl Part {
         Ok(())
     }
 
-    fn digest(&mut self, kind: super::Digest<'_>) -> io::Result<String> {
+    fn digest(&mut self) -> io::Result<String> {
         self.file.rewind()?;
-        kind.of(&self.file)
+        Digest::of(&self.file)
     }
+}
+
+/// Whether it is a regular file with one name.
+#[cfg(unix)]
+fn is_own_file(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    metadata.is_file() && metadata.nlink() == 1
+}
+
+/// Whether it is a regular file.
+#[cfg(not(unix))]
+fn is_own_file(metadata: &Metadata) -> bool {
+    metadata.is_file()
+}
+
+#[cfg(unix)]
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+#[cfg(not(unix))]
+fn is_same(_: &Metadata, other: &Metadata) -> bool {
+    other.is_file()
+}
+
+/// What something is that is no file of its own.
+fn kind(metadata: &Metadata) -> &'static str {
+    if metadata.is_dir() {
+        "a folder"
+    } else if metadata.is_symlink() || metadata.is_file() {
+        "a link"
+    } else {
+        "a pipe or a device"
+    }
+}
+
+/// A place to fetch from.
+struct Place<'a> {
+    agent: Agent,
+    url: &'a str,
+    /// More bytes are not taken.
+    most: u64,
 }
 
 /// Why a place did not give the file.
@@ -147,12 +220,12 @@ enum Failure {
     Server(String),
 }
 
-/// Fills the part from `url` to its end.
-fn whole(agent: &Agent, url: &str, part: &mut Part, progress: &mut impl FnMut(Progress)) -> Result<(), Failure> {
+/// Fills the part from a place to its end.
+fn whole(place: &Place<'_>, part: &mut Part, progress: &mut impl FnMut(Progress)) -> Result<(), Failure> {
     let mut patience = PATIENCE;
     loop {
         let before = part.length;
-        match once(agent, url, part, progress) {
+        match once(place, part, progress) {
             Err(Cut(reason)) if patience == 0 => return Err(Failure::Server(reason)),
             Err(Cut(_)) => patience = if part.length > before { PATIENCE } else { patience - 1 },
             Ok(result) => return result,
@@ -163,13 +236,8 @@ fn whole(agent: &Agent, url: &str, part: &mut Part, progress: &mut impl FnMut(Pr
 /// The connection ended before the file did.
 struct Cut(String);
 
-fn once(
-    agent: &Agent,
-    url: &str,
-    part: &mut Part,
-    progress: &mut impl FnMut(Progress),
-) -> Result<Result<(), Failure>, Cut> {
-    let mut request = agent.get(url);
+fn once(place: &Place<'_>, part: &mut Part, progress: &mut impl FnMut(Progress)) -> Result<Result<(), Failure>, Cut> {
+    let mut request = place.agent.get(place.url);
     if part.length > 0 {
         request = request.header(header::RANGE, format!("bytes={}-", part.length));
     }
@@ -197,7 +265,28 @@ fn once(
     }
     let length = response.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let total = length.map(|length: u64| part.length + length);
-    copy(response, part, total, progress)
+    if total.is_some_and(|total| total > place.most) {
+        return too_long(part, place.most);
+    }
+    copy(response, part, Limits { total, most: place.most }, progress)
+}
+
+/// Gives up what cannot be the file.
+fn too_long(part: &mut Part, most: u64) -> Result<Result<(), Failure>, Cut> {
+    let cleared = part.clear();
+    Ok(Err(match cleared {
+        Ok(()) => Failure::Server(format!("the server sends more than the {most} bytes that the file can have")),
+        Err(error) => Failure::Local(error),
+    }))
+}
+
+/// How long a body may be.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// Bytes of the whole file, if the server says so.
+    total: Option<u64>,
+    /// Bytes that the file can have.
+    most: u64,
 }
 
 /// Whether a partial answer begins where the part ends.
@@ -209,9 +298,10 @@ fn starts_at(response: &Response<Body>, start: u64) -> bool {
 fn copy(
     response: Response<Body>,
     part: &mut Part,
-    total: Option<u64>,
+    Limits { total, most }: Limits,
     progress: &mut impl FnMut(Progress),
 ) -> Result<Result<(), Failure>, Cut> {
+    let mut measured = (part.length, Instant::now());
     let mut body = response.into_body().into_with_config().limit(u64::MAX).reader();
     let mut chunk = vec![0; 1 << 16];
     loop {
@@ -221,9 +311,16 @@ fn copy(
                 let missing = total.is_some_and(|total| part.length < total);
                 return if missing { Err(Cut("the connection was cut".into())) } else { Ok(Ok(())) };
             }
+            Ok(count) if part.length + count as u64 > most => return too_long(part, most),
             Ok(count) => {
                 if let Err(error) = part.append(&chunk[..count]) {
                     return Ok(Err(Failure::Local(error)));
+                }
+                if measured.1.elapsed() > SLOWEST.1 {
+                    if part.length - measured.0 < SLOWEST.0 {
+                        return Ok(Err(Failure::Server("the server sends next to nothing".into())));
+                    }
+                    measured = (part.length, Instant::now());
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

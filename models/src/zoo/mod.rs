@@ -19,8 +19,10 @@ pub struct Download<'a> {
     pub file: &'a str,
     /// Where it lies: tried in this order.
     pub urls: &'a [&'a str],
-    /// What the publisher says of its content.
+    /// The hash of its content.
     pub digest: Digest<'a>,
+    /// More bytes than these are not taken: its size where that is known, else a little more.
+    pub most: u64,
 }
 
 /// Public weights.
@@ -58,7 +60,8 @@ pub const ENTRIES: [Entry; 4] = [
                 "https://download.pytorch.org/models/googlenet-1378be20.pth",
                 "https://s3.amazonaws.com/pytorch/models/googlenet-1378be20.pth",
             ],
-            digest: Digest::Sha256("1378be20"),
+            digest: Digest::sha256("1378be20a8e875cf1568b8a71654e704449655e34711a959a38b04fb34905cef"),
+            most: 52_200_000,
         },
         megabytes: 52,
         licence: TORCHVISION_LICENCE,
@@ -75,7 +78,8 @@ pub const ENTRIES: [Entry; 4] = [
                 "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",
                 "https://s3.amazonaws.com/pytorch/models/inception_v3_google-0cc3c7bd.pth",
             ],
-            digest: Digest::Sha256("0cc3c7bd"),
+            digest: Digest::sha256("0cc3c7bd75056d25e46cba549dc184522069b81e9787eff6df84f397bd52a5ef"),
+            most: 108_949_747,
         },
         megabytes: 109,
         licence: TORCHVISION_LICENCE,
@@ -92,7 +96,9 @@ pub const ENTRIES: [Entry; 4] = [
                 "https://storage.openvinotoolkit.org/repositories/open_model_zoo/public/2022.1/googlenet-v1/bvlc_googlenet.caffemodel",
                 "http://dl.caffe.berkeleyvision.org/bvlc_googlenet.caffemodel",
             ],
-            digest: Digest::Sha1("405fc5acd08a3bb12de8ee5e23a96bec22f08204"),
+            // As Intel's Open Model Zoo states it for this address.
+            digest: Digest::sha256("6f7101e3a2183738a7125a0c5021ba82a1feb4228c5ca0924d991b6daf6f6fad"),
+            most: 53_533_754,
         },
         megabytes: 54,
         licence: "released for unrestricted use",
@@ -109,7 +115,8 @@ pub const ENTRIES: [Entry; 4] = [
                 "https://huggingface.co/onnxmodelzoo/googlenet-12/resolve/main/googlenet-12.onnx",
                 "https://github.com/onnx/models/raw/main/validated/vision/classification/inception_and_googlenet/googlenet/model/googlenet-12.onnx",
             ],
-            digest: Digest::Sha256("c99c507058eaf41de8723408fdda7db8325cb57f0a89f2ee07a716d6e963e14e"),
+            digest: Digest::sha256("c99c507058eaf41de8723408fdda7db8325cb57f0a89f2ee07a716d6e963e14e"),
+            most: 30_000_000,
         },
         megabytes: 28,
         licence: "Apache-2.0",
@@ -133,17 +140,16 @@ mod tests {
     #[test]
     fn every_entry_can_be_found_fetched_and_used() {
         for entry in &ENTRIES {
-            let Download { file, urls, digest } = entry.download;
+            let Download { file, urls, digest, most } = entry.download;
             assert_eq!(find(entry.name), Some(entry));
             assert!(urls.len() >= 2, "{} has a mirror", entry.name);
             assert!(urls.iter().all(|url| url.starts_with("http") && url.ends_with(file)), "{urls:?}");
             assert!(entry.architecture.is_some() != file.ends_with(".onnx"), "{file}");
-            let digits = match digest {
-                Digest::Sha256(digits) | Digest::Sha1(digits) => digits,
-            };
-            assert!(digits.len() >= 8 && digits.bytes().all(|digit| b"0123456789abcdef".contains(&digit)));
-            // torchvision puts the first digits of the SHA-256 into the name.
-            assert!(!file.ends_with(".pth") || file.contains(&format!("-{digits}.")), "{file}");
+            assert!(digest.digits().bytes().all(|digit| b"0123456789abcdef".contains(&digit)));
+            // torchvision puts the first eight digits of the SHA-256 into the name.
+            assert!(!file.ends_with(".pth") || file.contains(&format!("-{}.", &digest.digits()[..8])), "{file}");
+            let size = u64::from(entry.megabytes) * 1_000_000;
+            assert!(most.abs_diff(size) < 2_500_000, "{}: at most {most} bytes", entry.name);
             assert!(entry.preset.is_none_or(|name| Preprocessing::preset(name).is_some()));
         }
         assert_eq!(find("alexnet"), None);

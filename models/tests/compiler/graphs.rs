@@ -22,6 +22,7 @@ impl Builder {
             input: ValueId(0),
             output: ValueId(0),
             input_affine: Affine::identity(shape.channels as usize),
+            own_output: None,
         };
         graph.input = graph.add_value("picture", shape);
         Self { graph, random: SmallRng::seed_from_u64(seed) }

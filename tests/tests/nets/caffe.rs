@@ -106,7 +106,7 @@ fn the_same_weights_from_both() {
     for old in [true, false] {
         std::fs::write(&path, caffe_model(&graph, old)).expect("written");
         let weights = weights::read(&path).expect("it reads");
-        let nets::Built { graph, left_out } = Architecture::GoogLeNetCaffe.build(&weights, 224).expect("it builds");
+        let nets::Built { graph, left_out, .. } = Architecture::GoogLeNetCaffe.build(&weights, 224).expect("it builds");
         assert_eq!(left_out, ["loss1/conv.weight"]);
         // Both generations of the format hold the same network, so one is compiled.
         match &first {

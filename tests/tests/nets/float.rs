@@ -41,7 +41,7 @@ fn logits(graph: &Graph) -> Vec<f32> {
 }
 
 fn computes_what_pytorch_computes(architecture: Architecture, size: u32, auxiliary: usize) {
-    let Built { mut graph, left_out } = built(architecture, size);
+    let Built { mut graph, left_out, .. } = built(architecture, size);
     assert_eq!(left_out.len(), auxiliary, "{left_out:?}");
     simplify(&mut graph).expect("the passes know every operator");
     let (found, expected) = (logits(&graph), golden(architecture).1.as_chunks::<4>().0);

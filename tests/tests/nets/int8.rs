@@ -51,6 +51,7 @@ fn alone(graph: &Graph, node: &Node) -> FloatEngine {
         input: ValueId(0),
         output: ValueId(1),
         input_affine: Affine::identity(graph.shape(node.inputs[0]).channels as usize),
+        own_output: None,
     };
     one.add_value("input", graph.shape(node.inputs[0]));
     one.add_value("output", graph.shape(node.output));

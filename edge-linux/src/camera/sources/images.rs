@@ -1,26 +1,41 @@
 //! Pictures in a folder, over and over again.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::Result;
+use rustix::io::Errno;
 use tinception_core::image::Size;
 
-use super::{Read, Source};
+use super::pace::Pace;
+use super::{Read, Source, Wanted};
 use crate::camera::frame::{Frame, FrameFormat, Layout};
 use crate::files;
+use crate::output::file_error;
 use crate::picture::RgbPicture;
+
+/// How often a picture is tried again that could not be opened for lack of descriptors or memory, and the pause before.
+const TRIES: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// A folder of pictures, in the order of their names.
 pub(super) struct Images {
+    folder: PathBuf,
     paths: Vec<PathBuf>,
     next: usize,
     /// Pictures in this round that could be read.
     good: usize,
+    /// How often the next picture was tried in vain, through no fault of its own.
+    tries: u32,
+    pace: Option<Pace>,
 }
 
 impl Images {
-    pub(super) fn open(folder: &Path) -> Result<Self> {
-        Ok(Self { paths: files::pictures(folder)?, next: 0, good: 0 })
+    pub(super) fn open(folder: &Path, wanted: &Wanted) -> Result<Self> {
+        let paths = files::pictures(folder)?;
+        Ok(Self { folder: folder.to_owned(), paths, next: 0, good: 0, tries: 0, pace: wanted.rate.map(Pace::new) })
     }
 }
 
@@ -28,23 +43,42 @@ impl Source for Images {
     fn read(&mut self, frame: &mut Frame) -> Result<Read> {
         if self.next == self.paths.len() {
             if self.good == 0 {
-                return Ok(Read::End);
+                return Err(file_error(&self.folder, "none of its pictures can be read"));
             }
             (self.next, self.good) = (0, 0);
         }
         let Some(path) = self.paths.get(self.next) else { return Ok(Read::End) };
-        self.next += 1;
         let picture = match RgbPicture::read(path) {
             Ok(picture) => picture,
-            Err(error) => return Ok(Read::Broken(format!("{error:#}"))),
+            Err(error) if is_shortage(&error) && self.tries < TRIES => {
+                self.tries += 1;
+                thread::sleep(PAUSE);
+                return Ok(Read::Broken(format!("{error:#}; trying again")));
+            }
+            Err(error) if is_shortage(&error) => return Err(error),
+            Err(error) => {
+                self.next += 1;
+                return Ok(Read::Broken(format!("{error:#}")));
+            }
         };
+        self.next += 1;
         self.good += 1;
+        self.tries = 0;
+        if let Some(pace) = &mut self.pace {
+            pace.wait();
+        }
         let Size { width, height } = picture.size();
         frame.layout = Layout::new(FrameFormat::Rgb24, Size::new(width, height), None)?;
-        frame.bytes.clear();
-        frame.bytes.extend_from_slice(picture.pixels());
+        frame.bytes = picture.into_pixels();
         Ok(Read::Frame)
     }
+}
+
+/// Whether the system has no descriptor or no memory left, which says nothing of the picture.
+fn is_shortage(error: &anyhow::Error) -> bool {
+    let shortage = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    let code = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
+    code.is_some_and(|code| shortage.iter().any(|shortage| shortage.raw_os_error() == code))
 }
 
 #[cfg(test)]
@@ -59,7 +93,7 @@ mod tests {
             image::RgbImage::from_pixel(2, 1, image::Rgb([red, 0, 0])).save(path(name)).unwrap();
         }
         std::fs::write(path("b.png"), b"no picture").unwrap();
-        let mut images = Images::open(folder.path()).unwrap();
+        let mut images = Images::open(folder.path(), &Wanted::default()).unwrap();
         let mut frame = Frame::default();
         for _ in 0..2 {
             assert_eq!(images.read(&mut frame).unwrap(), Read::Frame);
@@ -71,11 +105,46 @@ mod tests {
     }
 
     #[test]
-    fn where_no_picture_can_be_read_it_ends() {
+    fn where_no_picture_can_be_read_it_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("b.png"), b"no picture").unwrap();
-        let mut images = Images::open(folder.path()).unwrap();
+        let mut images = Images::open(folder.path(), &Wanted::default()).unwrap();
         assert!(matches!(images.read(&mut Frame::default()).unwrap(), Read::Broken(_)));
-        assert_eq!(images.read(&mut Frame::default()).unwrap(), Read::End);
+        let error = images.read(&mut Frame::default()).unwrap_err().to_string();
+        assert!(error.ends_with("none of its pictures can be read"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_that_vanishes_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        image::RgbImage::new(2, 1).save(folder.path().join("a.png")).unwrap();
+        let mut images = Images::open(folder.path(), &Wanted::default()).unwrap();
+        assert_eq!(images.read(&mut Frame::default()).unwrap(), Read::Frame);
+        drop(folder);
+        assert!(matches!(images.read(&mut Frame::default()).unwrap(), Read::Broken(_)));
+        assert!(images.read(&mut Frame::default()).is_err());
+    }
+
+    #[test]
+    fn lack_of_descriptors_is_no_fault_of_a_picture() {
+        for (code, shortage) in
+            [(Errno::MFILE, true), (Errno::NFILE, true), (Errno::NOENT, false), (Errno::ACCESS, false)]
+        {
+            let error = anyhow::Error::from(io::Error::from(code)).context("a.png: cannot be read");
+            assert_eq!(is_shortage(&error), shortage, "{code}");
+        }
+    }
+
+    #[test]
+    fn pictures_come_at_the_wanted_rate() {
+        let folder = tempfile::tempdir().unwrap();
+        image::RgbImage::new(2, 1).save(folder.path().join("a.png")).unwrap();
+        let wanted = Wanted { rate: Some(20), ..Wanted::default() };
+        let mut images = Images::open(folder.path(), &wanted).unwrap();
+        let start = std::time::Instant::now();
+        for _ in 0..5 {
+            assert_eq!(images.read(&mut Frame::default()).unwrap(), Read::Frame);
+        }
+        assert!(start.elapsed() >= Duration::from_millis(200), "four intervals of a twentieth of a second");
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use moq_v4l::buffer::{Flags as BufferFlags, Type};
 use moq_v4l::capability::Flags as Capabilities;
+use moq_v4l::format::{Colorspace, Quantization};
 use moq_v4l::framesize::FrameSizeEnum;
 use moq_v4l::io::mmap::Stream;
 use moq_v4l::io::traits::CaptureStream;
@@ -16,6 +17,7 @@ use moq_v4l::{Device, Format, FourCC};
 use tinception_core::image::Size;
 
 use super::{Read, Source, Wanted};
+use crate::camera::colour::{ColourTags, Matrix, Range};
 use crate::camera::frame::{Frame, FrameFormat, Layout};
 use crate::output::file_error;
 
@@ -24,9 +26,13 @@ const USUAL_SIZE: (u32, u32) = (640, 480);
 
 /// The formats that are understood, the cheapest to classify first: 4:2:2 needs no more than a conversion, JPEG takes
 /// several times as long as all the rest, grey lacks the colours.
-const FORMATS: [([u8; 4], FrameFormat); 8] = [
+const FORMATS: [([u8; 4], FrameFormat); 12] = [
     (*b"RGB3", FrameFormat::Rgb24),
+    (*b"BGR3", FrameFormat::Bgr24),
+    (*b"XB24", FrameFormat::Rgbx),
+    (*b"XR24", FrameFormat::Bgrx),
     (*b"YUYV", FrameFormat::Yuyv),
+    (*b"UYVY", FrameFormat::Uyvy),
     (*b"NV12", FrameFormat::Nv12),
     (*b"YU12", FrameFormat::Yuv420),
     (*b"MJPG", FrameFormat::Mjpeg),
@@ -34,6 +40,9 @@ const FORMATS: [([u8; 4], FrameFormat); 8] = [
     (*b"GREY", FrameFormat::Grey),
     (*b"Y800", FrameFormat::Grey),
 ];
+
+/// Where udev keeps names that follow from a camera's make and serial number.
+const BY_ID: &str = "/dev/v4l/by-id";
 
 /// A camera that streams.
 pub(super) struct Camera {
@@ -64,6 +73,7 @@ impl Camera {
         let size = Size::new(given.width, given.height);
         let stride = Some(given.stride as usize).filter(|stride| *stride > 0 && format != FrameFormat::Mjpeg);
         let layout = Layout::new(format, size, stride).with_context(named)?;
+        let layout = layout.with_colours(wanted.colours.or(colours(given.colorspace, given.quantization, format)));
         if let Some(wanted_size) = wanted.size
             && wanted_size != (size.width, size.height)
         {
@@ -86,6 +96,25 @@ impl Camera {
         stream.set_timeout(wanted.silence());
         Ok(Self { stream, layout, path: path.to_owned(), silence: wanted.silence() })
     }
+}
+
+/// What a driver's colour space and quantization say, by the rules of Video4Linux where one is left to the other. The binding
+/// doesn't give `ycbcr_enc`, which few drivers set to another matrix than the colour space's own; --matrix is there for them.
+fn colours(space: Colorspace, quantization: Quantization, format: FrameFormat) -> ColourTags {
+    let matrix = match space {
+        Colorspace::Rec709 | Colorspace::DCIP3 => Matrix::Bt709,
+        Colorspace::Rec2020 => Matrix::Bt2020,
+        Colorspace::SMPTE240M => Matrix::Smpte240m,
+        _ => Matrix::Bt601,
+    };
+    let range = match (quantization, space) {
+        (Quantization::FullRange, _) | (Quantization::Default, Colorspace::JPEG) => Some(Range::Full),
+        (Quantization::LimitedRange, _) => Some(Range::Limited),
+        // Grey is told as YUV, but cameras give it with the full range.
+        (Quantization::Default, _) if format == FrameFormat::Grey => None,
+        (Quantization::Default, _) => Some(Range::Limited),
+    };
+    ColourTags { matrix: Some(matrix), range }
 }
 
 /// The error of a device that does not start.
@@ -149,6 +178,8 @@ impl Source for Camera {
 pub(crate) struct Listed {
     /// Its file.
     pub(crate) device: PathBuf,
+    /// Names of its file that stay when cameras are plugged in another order: below `/dev/v4l/by-id`.
+    pub(crate) names: Vec<PathBuf>,
     /// What its driver calls it.
     pub(crate) name: String,
     /// Its formats.
@@ -169,6 +200,7 @@ pub(crate) struct ListedFormat {
 /// All devices that give pictures, sorted by their files.
 pub(crate) fn list() -> Result<Vec<Listed>> {
     let mut listed = Vec::new();
+    let names = links(Path::new(BY_ID));
     let Ok(folder) = std::fs::read_dir("/dev") else { return Ok(listed) };
     for entry in folder {
         let path = entry?.path();
@@ -176,13 +208,25 @@ pub(crate) fn list() -> Result<Vec<Listed>> {
             continue;
         }
         match describe(&path) {
-            Ok(Some(device)) => listed.push(device),
+            Ok(Some(device)) => {
+                let own = names.iter().filter(|(_, file)| *file == device.device);
+                listed.push(Listed { names: own.map(|(link, _)| link.clone()).collect(), ..device });
+            }
             Ok(None) => {}
             Err(error) => crate::output::report_error(&error),
         }
     }
     listed.sort_by(|a, b| a.device.cmp(&b.device));
     Ok(listed)
+}
+
+/// The links in a folder, and the files they lead to, sorted.
+fn links(folder: &Path) -> Vec<(PathBuf, PathBuf)> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let links = entries.flatten().map(|entry| entry.path());
+    let mut links: Vec<_> = links.filter_map(|link| link.canonicalize().ok().map(|file| (link, file))).collect();
+    links.sort();
+    links
 }
 
 /// What a device offers; `None` for one that gives no pictures.
@@ -206,7 +250,7 @@ fn describe(path: &Path) -> Result<Option<Listed>> {
         let text = String::from_utf8_lossy(&code).trim_end().to_owned();
         listed.push(ListedFormat { code: text, understood: understood(code).is_some(), sizes: sizes.collect() });
     }
-    Ok(Some(Listed { device: path.to_owned(), name: about.card, formats: listed }))
+    Ok(Some(Listed { device: path.to_owned(), names: Vec::new(), name: about.card, formats: listed }))
 }
 
 #[cfg(test)]
@@ -221,6 +265,47 @@ mod tests {
         assert_eq!(cheapest(&webcam, Some(FrameFormat::Nv12)), None);
         assert_eq!(cheapest(&[*b"GREY", *b"JPEG"], None), Some((*b"JPEG", FrameFormat::Mjpeg)));
         assert_eq!(cheapest(&[*b"BA81"], None), None);
+    }
+
+    /// The rules are V4L2_MAP_YCBCR_ENC_DEFAULT's and V4L2_MAP_QUANTIZATION_DEFAULT's in the kernel's videodev2.h.
+    #[test]
+    fn the_drivers_fields_say_what_the_colours_are() {
+        use Colorspace::{DCIP3, Default, JPEG, Rec709, Rec2020, SMPTE170M, SMPTE240M, SRGB};
+        use Quantization::{FullRange, LimitedRange};
+        for (space, quantization, matrix, range) in [
+            (Default, Quantization::Default, Matrix::Bt601, Range::Limited),
+            (SRGB, Quantization::Default, Matrix::Bt601, Range::Limited),
+            (SMPTE170M, Quantization::Default, Matrix::Bt601, Range::Limited),
+            (JPEG, Quantization::Default, Matrix::Bt601, Range::Full),
+            (JPEG, LimitedRange, Matrix::Bt601, Range::Limited),
+            (SRGB, FullRange, Matrix::Bt601, Range::Full),
+            (Rec709, Quantization::Default, Matrix::Bt709, Range::Limited),
+            (Rec709, FullRange, Matrix::Bt709, Range::Full),
+            (DCIP3, Quantization::Default, Matrix::Bt709, Range::Limited),
+            (Rec2020, Quantization::Default, Matrix::Bt2020, Range::Limited),
+            (SMPTE240M, Quantization::Default, Matrix::Smpte240m, Range::Limited),
+        ] {
+            // A size that would be BT.709 if the driver said nothing.
+            let found =
+                colours(space, quantization, FrameFormat::Yuyv).resolve(FrameFormat::Yuyv, Size::new(1280, 720));
+            assert_eq!((found.matrix, found.range), (matrix, range), "{space:?} {quantization:?}");
+        }
+        let grey = colours(SRGB, Quantization::Default, FrameFormat::Grey);
+        assert_eq!(grey.resolve(FrameFormat::Grey, Size::new(640, 480)).range, Range::Full);
+    }
+
+    #[test]
+    fn names_lead_to_devices() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().canonicalize().unwrap().join(name);
+        std::fs::write(path("video0"), "").unwrap();
+        std::fs::create_dir(path("by-id")).unwrap();
+        for (name, target) in [("usb-b", "../video0"), ("usb-a", "../video0"), ("usb-gone", "../video9")] {
+            std::os::unix::fs::symlink(target, path("by-id").join(name)).unwrap();
+        }
+        let expected = ["by-id/usb-a", "by-id/usb-b"].map(|name| (path(name), path("video0")));
+        assert_eq!(links(&path("by-id")), expected);
+        assert_eq!(links(&path("none")), []);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tinception_core::image::Size;
 
-use super::{Read, Source, pipe};
+use super::{Read, Source, Wanted, pipe};
+use crate::camera::colour::{ColourTags, Range};
 use crate::camera::frame::{Frame, FrameFormat, Layout};
 use crate::output::file_error;
 
@@ -23,21 +24,21 @@ pub(super) struct Y4m<R = BufReader<File>> {
 }
 
 impl Y4m {
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        Self::new(BufReader::new(pipe::open(path)?), path)
+    pub(super) fn open(path: &Path, wanted: &Wanted) -> Result<Self> {
+        Self::new(BufReader::new(pipe::open(path)?), path, wanted.colours)
     }
 }
 
 impl<R: BufRead> Y4m<R> {
-    /// Reads the description. `path` is what errors name.
-    pub(super) fn new(mut input: R, path: &Path) -> Result<Self> {
+    /// Reads the description. `path` is what errors name; `wanted` counts more than what the description says of colours.
+    pub(super) fn new(mut input: R, path: &Path, wanted: ColourTags) -> Result<Self> {
         let header = line(&mut input).with_context(|| format!("{}: cannot be read", path.display()))?;
         let layout = header
             .strip_prefix("YUV4MPEG2 ")
             .ok_or_else(|| {
                 file_error(path, "not a YUV4MPEG2 file; `ffmpeg -i VIDEO -pix_fmt yuv420p FILE.y4m` makes one")
             })
-            .and_then(|parameters| self::layout(parameters).map_err(|error| file_error(path, error)))?;
+            .and_then(|parameters| self::layout(parameters, wanted).map_err(|error| file_error(path, error)))?;
         Ok(Self { input, path: path.to_owned(), layout })
     }
 }
@@ -50,7 +51,7 @@ fn line(input: &mut impl BufRead) -> std::io::Result<String> {
 }
 
 /// What the first line says.
-fn layout(parameters: &str) -> Result<Layout, String> {
+fn layout(parameters: &str, wanted: ColourTags) -> Result<Layout, String> {
     let value = |tag: char| parameters.split(' ').find_map(|parameter| parameter.strip_prefix(tag));
     let side = |tag| value(tag).and_then(|side| side.parse().ok());
     let (Some(width), Some(height)) = (side('W'), side('H')) else {
@@ -61,7 +62,14 @@ fn layout(parameters: &str) -> Result<Layout, String> {
         Some("mono") => FrameFormat::Grey,
         Some(other) => return Err(format!("colour format {other}; write it as 4:2:0 with 8 bits (-pix_fmt yuv420p)")),
     };
-    Layout::new(format, Size::new(width, height), None).map_err(|error| error.0)
+    let layout = Layout::new(format, Size::new(width, height), None).map_err(|error| error.0)?;
+    // ffmpeg's addition to the format. There is none for the matrix.
+    let range = parameters.split(' ').find_map(|parameter| match parameter.strip_prefix("XCOLORRANGE=")? {
+        "FULL" => Some(Range::Full),
+        "LIMITED" => Some(Range::Limited),
+        _ => None,
+    });
+    Ok(layout.with_colours(wanted.or(ColourTags { matrix: None, range })))
 }
 
 impl<R: BufRead + Send> Source for Y4m<R> {
@@ -78,11 +86,11 @@ impl<R: BufRead + Send> Source for Y4m<R> {
         let needed = self.layout.frame_bytes();
         frame.bytes.resize(needed, 0);
         let came = pipe::fill(&mut self.input, &mut frame.bytes).with_context(unreadable)?;
-        Ok(if came < needed {
-            Read::Broken(format!("the video ended within a frame, after {came} of {needed} bytes"))
-        } else {
-            Read::Frame
-        })
+        if came < needed {
+            let message = format_args!("the video ended within a frame, after {came} of {needed} bytes");
+            return Err(file_error(&self.path, message));
+        }
+        Ok(Read::Frame)
     }
 }
 
@@ -91,7 +99,7 @@ mod tests {
     use super::*;
 
     fn open(bytes: &[u8]) -> Result<Y4m<&[u8]>> {
-        Y4m::new(bytes, Path::new("test.y4m"))
+        Y4m::new(bytes, Path::new("test.y4m"), ColourTags::default())
     }
 
     #[test]
@@ -106,11 +114,29 @@ mod tests {
         let mut frame = Frame::default();
         for first in [0, 100] {
             assert_eq!(video.read(&mut frame).unwrap(), Read::Frame);
-            assert_eq!(frame.layout, Layout { format: FrameFormat::Yuv420, size: Size::new(3, 3), stride: 3 });
+            assert_eq!(Ok(frame.layout), Layout::new(FrameFormat::Yuv420, Size::new(3, 3), None));
             assert_eq!(frame.bytes, (first..first + 17).collect::<Vec<u8>>());
         }
-        assert!(matches!(video.read(&mut frame).unwrap(), Read::Broken(_)));
-        assert_eq!(video.read(&mut frame).unwrap(), Read::End);
+        let error = video.read(&mut frame).unwrap_err().to_string();
+        assert_eq!(error, "test.y4m: the video ended within a frame, after 3 of 17 bytes");
+    }
+
+    #[test]
+    fn the_range_is_what_the_first_line_says() {
+        for (parameters, range) in [
+            ("W4 H4", Range::Limited),
+            ("W4 H4 C420jpeg XYSCSS=420JPEG", Range::Limited),
+            ("W4 H4 XCOLORRANGE=LIMITED", Range::Limited),
+            ("W4 H4 C420jpeg XYSCSS=420JPEG XCOLORRANGE=FULL", Range::Full),
+            ("XCOLORRANGE=FULL H4 W4 F25:1", Range::Full),
+            ("W4 H4 XCOLORRANGE=NONE", Range::Limited),
+            ("W4 H4 Cmono", Range::Full),
+            ("W4 H4 Cmono XCOLORRANGE=LIMITED", Range::Limited),
+        ] {
+            assert_eq!(layout(parameters, ColourTags::default()).unwrap().colours.range, range, "{parameters}");
+        }
+        let wanted = ColourTags { matrix: None, range: Some(Range::Limited) };
+        assert_eq!(layout("W4 H4 XCOLORRANGE=FULL", wanted).unwrap().colours.range, Range::Limited);
     }
 
     #[test]

@@ -265,6 +265,37 @@ def shapes():
                               node("Relu", ["t"], "y")], {"w": random(4, 3, 1, 1)}, nhwc_output=True)
 
 
+def endings():
+    pool, flat = node("GlobalAveragePool", ["x"], "p"), node("Flatten", ["p"], "f")
+    front = [pool, flat, node("Gemm", ["f", "w", "b"], "g")]
+    several, one = {"w": 4 * random(3, 5), "b": random(5)}, {"w": 4 * random(3, 1), "b": random(1)}
+    case("end_logsoftmax_12", [*front, node("LogSoftmax", ["g"], "y")], several, opset=12)
+    case("end_logsoftmax_13", [*front, node("LogSoftmax", ["g"], "y")], several)
+    case("end_logsoftmax_picture", [pool, node("LogSoftmax", ["p"], "l", axis=1), node("Flatten", ["l"], "y")])
+    case("end_sigmoid", [*front, node("Sigmoid", ["g"], "y")], several)
+    case("end_sigmoid_cast", [*front, node("Sigmoid", ["g"], "s"), node("Cast", ["s"], "c", to=TensorProto.FLOAT),
+                              node("Identity", ["c"], "y")], several)
+    case("end_sigmoid_squeeze", [pool, node("Sigmoid", ["p"], "s"), node("Squeeze", ["s"], "y")])
+    heads = [node("Gemm", ["f", "v"], "h"), node("Sigmoid", ["g"], "s"), node("Sigmoid", ["h"], "t")]
+    case("end_sigmoid_heads", [*front, *heads, node("Concat", ["s", "t"], "y", axis=1)], {**several, "v": random(3, 1)})
+    case("end_scores_heads", [*front, heads[0], node("Concat", ["g", "h"], "y", axis=1)], {**several, "v": random(3, 1)})
+    case("end_one", [*front[:2], node("Gemm", ["f", "w", "b"], "y")], one)
+    case("end_one_sigmoid", [*front, node("Sigmoid", ["g"], "y")], one)
+    case("end_one_reshape", [*front, node("Sigmoid", ["g"], "s"), node("Reshape", ["s", "r"], "y")], {**one, "r": ints(-1)})
+    case("end_one_squeeze", [*front, node("Squeeze", ["g"], "y")], one)
+    case("end_one_matmul", [pool, flat, node("MatMul", ["f", "w"], "m"), node("Add", ["m", "b"], "a"),
+                            node("Sigmoid", ["a"], "y")], one)
+    case("end_one_scaled", [*front, node("Mul", ["g", "k"], "m"), node("Sub", ["m", "k"], "n"), node("Sigmoid", ["n"], "y")],
+         {**one, "k": np.float32(-2.5)})
+    case("end_one_pool", [node("Conv", ["x", "w"], "c"), node("Relu", ["c"], "r"), node("GlobalAveragePool", ["r"], "q"),
+                          node("Flatten", ["q"], "y")], {"w": random(1, 3, 3, 3)})
+    case("end_one_clip", [*front, node("Clip", ["g", "l", "h"], "y")], {**one, "l": np.float32(-3), "h": np.float32(3)})
+    case("end_one_gather", [*front, node("Gather", ["g", "i"], "y", axis=1)], {**one, "i": np.array(0)})
+    argmax = [*front, helper.make_node("ArgMax", ["g"], ["y"], "pick", axis=1)]
+    refuse("argmax", model(argmax, several))
+    refuse("hard_sigmoid", model([*front, helper.make_node("HardSigmoid", ["g"], ["y"], "hard")], several))
+
+
 def refuse(name, made):
     (HERE / "errors" / f"{name}.onnx").write_bytes(made.SerializeToString())
 
@@ -334,3 +365,4 @@ if __name__ == "__main__":
     dense()
     shapes()
     errors()
+    endings()
