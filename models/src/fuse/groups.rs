@@ -114,12 +114,19 @@ fn projection(program: &Program, pool: &Step) -> Option<Candidate> {
     (depth <= SCRATCH_LIMIT as usize).then_some(Candidate { kind: Kind::Projection, outputs, saved })
 }
 
-/// The 1x1 convolutions that read a tensor and run on their own so far.
+/// The 1x1 convolutions that read a tensor and run on their own so far. Of those whose outputs would get in each other's
+/// way, as slices of one concatenation do, the first.
 fn shared(program: &Program, input: TensorId) -> Option<Candidate> {
     let readers = program.steps.iter().filter(|step| step.input == input && pointwise(program, step).is_some());
     let free = readers.map(|step| step.output).filter(|output| index_if_free(program, *output).is_some());
-    let outputs: Vec<TensorId> = free.take(GROUP_LIMIT).collect();
-    (outputs.len() > 1).then_some(Candidate { kind: Kind::Shared, outputs, saved: 0 })
+    let mut candidate = Candidate { kind: Kind::Shared, outputs: Vec::new(), saved: 0 };
+    for output in free {
+        candidate.outputs.push(output);
+        if candidate.outputs.len() > GROUP_LIMIT || !apply(&mut program.clone(), &candidate) {
+            candidate.outputs.pop();
+        }
+    }
+    (candidate.outputs.len() > 1).then_some(candidate)
 }
 
 /// The depth of a patch of a 1x1 convolution with one group and an int8 output.

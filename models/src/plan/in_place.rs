@@ -84,8 +84,7 @@ pub(crate) fn is_possible(program: &Program) -> bool {
     let steps = program.steps.iter().all(|step| {
         let output = position(program, step.output);
         let apart = |tensor: TensorId| root(program, tensor) != output.root;
-        let in_place = step.works_in_place() && position(program, step.input) == output;
-        (apart(step.input) || in_place) && step.second_input.is_none_or(apart)
+        (apart(step.input) || is_in_place(program, step)) && step.second_input.is_none_or(apart)
     });
     let views = program.tensors.iter().all(|tensor| match tensor.place {
         Place::View { of } => {
@@ -97,13 +96,18 @@ pub(crate) fn is_possible(program: &Program) -> bool {
     steps && views && program.groups().all(|group| is_possible_together(program, &program.steps[group]))
 }
 
-/// Whether what a group of steps reads, what it makes for others and what it makes for itself are all apart.
+/// Whether a step writes its output where its input lies.
+fn is_in_place(program: &Program, step: &Step) -> bool {
+    step.works_in_place() && position(program, step.input) == position(program, step.output)
+}
+
+/// Whether what a group of steps reads, what it makes for others and what it makes for itself are all apart: each in a
+/// buffer of its own, since slices of one buffer overlap between their first and last byte.
 fn is_possible_together(program: &Program, steps: &[Step]) -> bool {
     let [first, .., _] = steps else { return true };
-    let mut roots = vec![root(program, first.input)];
-    roots.extend(steps.iter().map(|step| root(program, step.output)));
     // A step in place makes what is there already.
-    roots.dedup();
+    let made = steps.iter().filter(|step| !is_in_place(program, step)).map(|step| step.output);
+    let mut roots: Vec<TensorId> = made.chain([first.input]).map(|tensor| root(program, tensor)).collect();
     let count = roots.len();
     roots.sort_unstable();
     roots.dedup();

@@ -7,7 +7,6 @@ use tinception_models::aligned::Aligned;
 use tinception_models::calibrate::{Calibration, Method};
 use tinception_models::compare::{LayerComparison, compare};
 use tinception_models::compile::{Options, compile};
-use tinception_models::fuse::Fusions;
 use tinception_models::graph::{AveragePool, Clamp, Conv, Graph, Lrn, Op, ValueId};
 use tinception_models::preprocess::Preprocessing;
 use tinception_models::quantize::{activations, sharing};
@@ -59,7 +58,7 @@ fn assert_covered(name: &str, graph: &Graph, calibration: &Calibration) {
 }
 
 /// Classifiers with a concatenation, by what is special about it. The picture's values reach 127 either way.
-fn joined() -> Vec<(&'static str, Graph)> {
+pub(crate) fn joined() -> Vec<(&'static str, Graph)> {
     let mut graphs = Vec::new();
     let mut add = |name: &'static str, seed, build: &dyn Fn(&mut Builder) -> ValueId| {
         let mut builder = Builder::new(Shape::new(8, 8, 3), seed);
@@ -164,9 +163,7 @@ fn a_concatenation_covers_all_that_it_joins() {
 pub(crate) fn compared(graph: &Graph) -> Vec<LayerComparison> {
     let preprocessing =
         Preprocessing { order: ColourOrder::Rgb, resize: Resize::Stretch, mean: [128.0; 3], scale: [1.0; 3] };
-    // With shared inputs, the reader refuses the pool of a concatenation in the next one: step 1 would overwrite its input.
-    let fusions = Fusions { shared: false, ..Fusions::default() };
-    let options = Options { preprocessing: Some(preprocessing), fusions, ..Options::default() };
+    let options = Options { preprocessing: Some(preprocessing), ..Options::default() };
     let compiled = compile(graph, &calibrated(graph, 3), &options);
     let bytes = Aligned::new(&compiled.unwrap_or_else(|error| panic!("{}: {error}", graph.name)).bytes);
     let model = Model::new(&bytes).expect("the file is valid");
