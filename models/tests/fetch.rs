@@ -249,6 +249,19 @@ fn mirrors_are_tried_and_what_each_said_is_told() {
 }
 
 #[test]
+fn passwords_in_addresses_are_told_to_nobody() {
+    let folder = folder();
+    let server = Server::start(Manner::Status(403));
+    for secret in ["p%40ss", "pass", "p/ss", "p@ss", "p?ss#"] {
+        let with_secret = server.address.replace("http://", &format!("http://ann:{secret}@"));
+        let error = from(&[&with_secret, &format!("http://ann:{secret}@127.0.0.1:1/weights.bin")], folder.path());
+        let error = error.unwrap_err().to_string();
+        assert!(!error.contains("ann") && !error.contains(secret), "{error}");
+        assert!(error.contains("127.0.0.1:1/weights.bin"), "{error}");
+    }
+}
+
+#[test]
 fn without_a_network_it_asks_whether_there_is_one() {
     // The port was free a moment ago, and nobody listens there now.
     let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");

@@ -119,7 +119,7 @@ mod compile {
     use tinception_models::fuse::Fusions;
     use tinception_models::graph::Graph;
     use tinception_models::names::step_name;
-    use tinception_models::onnx::Metadata;
+    use tinception_models::onnx::{Metadata, data_files};
 
     use super::*;
     use crate::calibration::{CalibrationSet, Verdict, calibrate, lost_layer};
@@ -172,7 +172,8 @@ mod compile {
     pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
         files::check(&args.model)?;
         let mut set = CalibrationSet::find(&args.calibration)?;
-        let others = args.labels.iter().chain([&args.model]);
+        let parts = data_files(&args.model)?;
+        let others = args.labels.iter().chain([&args.model]).chain(&parts);
         destination::check(&args.output, set.files().iter().chain(others).map(PathBuf::as_path))?;
         let mut stderr = Plain(io::stderr());
         let out = destination::text_beside(Some(&args.output), out, &mut stderr);

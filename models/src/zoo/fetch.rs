@@ -78,13 +78,13 @@ pub fn fetch(download: Download<'_>, folder: &Path, mut progress: impl FnMut(Pro
                 }
                 part.clear().map_err(failed(&partial))?;
                 reached = true;
-                attempts.push(format!("{url}: its hash is {found}, published is {digest}"));
+                attempts.push(format!("{}: its hash is {found}, published is {digest}", shown(url)));
             }
             Err(Failure::Local(source)) => return Err(FetchError::File { path: partial, source }),
-            Err(Failure::Unreachable(reason)) => attempts.push(format!("{url}: {reason}")),
+            Err(Failure::Unreachable(reason)) => attempts.push(format!("{}: {reason}", shown(url))),
             Err(Failure::Server(reason)) => {
                 reached = true;
-                attempts.push(format!("{url}: {reason}"));
+                attempts.push(format!("{}: {reason}", shown(url)));
             }
         }
     }
@@ -94,6 +94,16 @@ pub fn fetch(download: Download<'_>, folder: &Path, mut progress: impl FnMut(Pro
     }
     let (file, attempts) = (file.to_owned(), attempts.join("; "));
     Err(if reached { FetchError::Failed { file, attempts } } else { FetchError::Offline { file, attempts } })
+}
+
+/// An address without the user and the password in it, for people.
+fn shown(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    // A password may hold any sign, so all in front of the last `@` is left out.
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://{host}"),
+        None => url.to_owned(),
+    }
 }
 
 /// What asks for `url`: where that is encrypted, no redirection leads to a place that is not.
