@@ -146,7 +146,7 @@ struct LabelArgs {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     average: u16,
     /// Averaged probability that a class needs; below it the label is `unknown`. By default a quarter above chance, and at
-    /// least 0.3: 0.75 for two classes, 0.5 for four, 0.3 from twenty on
+    /// least 0.3: 0.75 for two classes, 0.5 for four, 0.3 from twenty on; 0.5 where classes are independent of each other
     #[arg(long, value_name = "P", value_parser = probability)]
     threshold: Option<f64>,
     /// Lead that another class needs to take over, and how far below the threshold a label may fall
