@@ -7,6 +7,8 @@ SIZE = (1280, 720)
 
 # The program's name of a format, and V4L2's code of it.
 CODES = {"rgb24": "RGB3", "yuyv": "YUYV", "nv12": "NV12", "grey": "GREY"}
+# Those with luma and differences.
+YUV = {"yuyv", "nv12"}
 
 # ITU-R BT.601 in limited range: weights of red and blue in luma; the ranges of luma and of the differences; the bits
 # that a factor has behind its point (docs/arithmetic.md).
