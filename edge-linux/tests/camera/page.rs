@@ -237,8 +237,8 @@ fn clients_leave_descriptors_to_the_camera() {
     assert!(clients.len() > 100);
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(4) {
-        let line = lines.next().expect("the camera goes on").expect("a line");
-        let frame: Value = serde_json::from_str(&line).expect("an object");
+        let Some(line) = lines.next() else { panic!("the camera ended: {:?}", camera.0.wait()) };
+        let frame: Value = serde_json::from_str(&line.expect("a line")).expect("an object");
         assert_eq!(frame["broken"], 0, "{frame}");
     }
     let open = std::fs::read_dir(format!("/proc/{}/fd", camera.0.id())).expect("its descriptors").count();
