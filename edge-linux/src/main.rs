@@ -54,17 +54,9 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output::report_error(&error);
-            if is_shortage(&error) { ExitCode::FAILURE } else { output::BAD_INPUT.into() }
+            if output::is_shortage(&error) { ExitCode::FAILURE } else { output::BAD_INPUT.into() }
         }
     }
-}
-
-/// Whether the system had no memory or no descriptor left, which is no fault of the input: the same may succeed later.
-fn is_shortage(error: &anyhow::Error) -> bool {
-    /// ENOMEM, ENFILE and EMFILE, as Linux numbers them on all processors.
-    const SHORTAGES: [i32; 3] = [12, 23, 24];
-    let code = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
-    code.is_some_and(|code| SHORTAGES.contains(&code))
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

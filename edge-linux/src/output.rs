@@ -35,6 +35,14 @@ pub(crate) fn warning(message: impl Display) {
     let _ = writeln!(io::stderr(), "tinception: warning: {}", plain(&message.to_string()));
 }
 
+/// Whether the system had no memory or no descriptor left, which is no fault of the input: the same may succeed later.
+pub(crate) fn is_shortage(error: &anyhow::Error) -> bool {
+    /// ENOMEM, ENFILE and EMFILE, as Linux numbers them on all processors.
+    const SHORTAGES: [i32; 3] = [12, 23, 24];
+    let code = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
+    code.is_some_and(|code| SHORTAGES.contains(&code))
+}
+
 /// An error about a file: its name, what is wrong and what to do.
 pub(crate) fn file_error(path: &Path, message: impl Display) -> anyhow::Error {
     anyhow!("{}: {message}", path.display())

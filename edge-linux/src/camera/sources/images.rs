@@ -1,19 +1,17 @@
 //! Pictures in a folder, over and over again.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
-use rustix::io::Errno;
 use tinception_core::image::Size;
 
 use super::pace::Pace;
 use super::{Read, Source, Wanted};
 use crate::camera::frame::{Frame, FrameFormat, Layout};
 use crate::files;
-use crate::output::file_error;
+use crate::output::{file_error, is_shortage};
 use crate::picture::RgbPicture;
 
 /// How often a picture is tried again that could not be opened for lack of descriptors or memory, and the pause before.
@@ -74,16 +72,12 @@ impl Source for Images {
     }
 }
 
-/// Whether the system has no descriptor or no memory left, which says nothing of the picture.
-fn is_shortage(error: &anyhow::Error) -> bool {
-    let shortage = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
-    let code = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
-    code.is_some_and(|code| shortage.iter().any(|shortage| shortage.raw_os_error() == code))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
+    use rustix::io::Errno;
 
     #[test]
     fn pictures_come_round_and_damaged_ones_are_passed_over() {
