@@ -1,4 +1,4 @@
-"""What takes both Python and the program: the README's three commands, as a newcomer runs them, and a start from int8.
+"""What takes both Python and the program: the book's commands for own classes, and a start from int8.
 
 Needs cargo, or the path of the program in TINCEPTION_PROGRAM; about a minute on two cores.
 """

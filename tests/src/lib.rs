@@ -18,6 +18,11 @@ pub mod mutate;
 pub mod single_operator;
 pub mod tables;
 
+/// The page's program, compiled and run as a documentation test.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/microcontrollers.md")]
+pub mod microcontrollers {}
+
 pub use tinception_models::aligned;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
