@@ -1,7 +1,7 @@
 //! Runs a page's blocks one after the other, in a folder with the files that they assume.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
@@ -37,6 +37,9 @@ impl Shell {
             fs::write(&path, text).expect("written");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("made executable");
         }
+        // The program that `cargo demo` has built.
+        fs::create_dir_all(folder.path().join("target/release")).expect("made");
+        symlink(tools.path().join("tinception"), folder.path().join("target/release/tinception")).expect("linked");
         Self { folder, tools, printed: String::new() }
     }
 
