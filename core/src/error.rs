@@ -23,7 +23,7 @@ pub enum FormatError {
     Checksum,
     /// A section is missing, twice there, out of bounds, or of a wrong size.
     Section,
-    /// A text is not UTF-8, has control characters or a line that is too long, or there are not as many labels as classes.
+    /// A text is not UTF-8, has control characters or a line that is too long, or there are not as many labels as classes, or ids as labels.
     Text,
     /// The sizes of the arena in the header are not those of the tensors and steps.
     Arena,
@@ -174,7 +174,8 @@ impl fmt::Display for FormatError {
             Self::Checksum => f.write_str("the checksum is wrong: the file is damaged"),
             Self::Section => f.write_str("a section is missing or out of bounds"),
             Self::Text => f.write_str(
-                "a text is not UTF-8, has control characters or too long a line, or the labels are not as many as the classes",
+                "a text is not UTF-8, has control characters or too long a line, or the labels or their ids are not as many as \
+                 the classes",
             ),
             Self::Arena => f.write_str("the stated arena is not the one the tensors need"),
             Self::Tensor { tensor } => write!(f, "tensor {tensor} is impossible"),

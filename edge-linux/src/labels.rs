@@ -1,14 +1,14 @@
-//! Class names, and which class a folder's or file's name means.
+//! What classes are called, and which class a folder's or file's name means.
 //!
-//! A label is a line: `n01440764 tench, Tinca tinca`, or just `airplane`. Its first word is the class id; what stands
-//! between commas are names.
+//! A label is a line: `n01440764 tench, Tinca tinca`, an id of WordNet and a name, or just a name, `airplane`. What stands
+//! between commas are synonyms.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Result, bail};
 use tinception_core::format::LABEL_LIMIT;
-use tinception_models::compile;
+use tinception_models::compile::{self, Label};
 use tinception_models::kind::{Kind, Wanted};
 use tinception_models::names::has_control;
 use unicode_normalization::UnicodeNormalization;
@@ -23,27 +23,27 @@ const LARGEST_FILE: u64 = 16 << 20;
 /// The labels of all classes, in the classes' order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Labels {
-    lines: Vec<String>,
+    classes: Vec<Label>,
 }
 
 impl Labels {
-    /// Labels from lines, as a model file holds them.
-    pub(crate) fn new<'a>(lines: impl Iterator<Item = &'a str>) -> Self {
-        Self { lines: lines.map(str::to_owned).collect() }
+    /// Labels as a network gives them.
+    pub(crate) const fn new(classes: Vec<Label>) -> Self {
+        Self { classes }
     }
 
     /// Those of a network: from a file, or as the network names its classes.
     pub(crate) fn of(network: &dyn Network, file: Option<&Path>) -> Result<Self> {
         match file {
             Some(path) => Ok(Self::read(path)?.fitting(network)),
-            None => Ok(Self::new(network.labels().into_iter())),
+            None => Ok(Self::new(network.labels())),
         }
     }
 
     /// The two labels of a network of one score, where one was given.
     pub(crate) fn fitting(self, network: &dyn Network) -> Self {
         match network.has_one_score() {
-            true => Self { lines: compile::Labels::of_one_score(self.lines) },
+            true => Self { classes: compile::Labels::of_one_score(self.classes) },
             false => self,
         }
     }
@@ -76,34 +76,28 @@ impl Labels {
         if lines.is_empty() {
             return Err(file_error(path, "holds no labels; write one class a line"));
         }
-        Ok(Self { lines })
+        Ok(Self { classes: lines.iter().map(|line| Label::parse(line)).collect() })
     }
 
     /// How many classes have a label.
     pub(crate) fn len(&self) -> usize {
-        self.lines.len()
+        self.classes.len()
     }
 
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.classes.is_empty()
     }
 
     /// The labels.
     #[cfg(feature = "tract")]
-    pub(crate) fn lines(&self) -> &[String] {
-        &self.lines
+    pub(crate) fn classes(&self) -> &[Label] {
+        &self.classes
     }
 
     /// The class's label; where there are none, its number.
-    pub(crate) fn get(&self, class: usize) -> String {
-        self.lines.get(class).cloned().unwrap_or_else(|| format!("class {class}"))
-    }
-
-    /// The class's id: the label's first word, if it has a digit and more words follow, as WordNet's ids do.
-    pub(crate) fn id(&self, class: usize) -> Option<&str> {
-        let (id, _) = self.lines.get(class)?.split_once(' ')?;
-        id.contains(|c: char| c.is_ascii_digit()).then_some(id)
+    pub(crate) fn get(&self, class: usize) -> Label {
+        self.classes.get(class).cloned().unwrap_or_else(|| Label::named(format!("class {class}")))
     }
 }
 
@@ -122,10 +116,12 @@ impl LabelIndex {
     /// An index of all the ways to name these classes.
     pub(crate) fn new(labels: &Labels) -> Self {
         let mut index = Self { lines: Names::new(), ids: Names::new(), names: Names::new() };
-        for (class, line) in labels.lines.iter().enumerate() {
-            add(&mut index.lines, line, class);
-            let (id, rest) = line.split_once(' ').unwrap_or((line, ""));
-            add(&mut index.ids, id, class);
+        for (class, label) in labels.classes.iter().enumerate() {
+            let line = label.line();
+            add(&mut index.lines, &line, class);
+            let (first_word, rest) = line.split_once(' ').unwrap_or((&line, ""));
+            add(&mut index.ids, label.id.as_deref().unwrap_or(first_word), class);
+            add(&mut index.names, &label.name, class);
             for name in line.split(',').chain(rest.split(',')) {
                 add(&mut index.names, name.trim(), class);
             }
@@ -174,8 +170,18 @@ mod tests {
 
     use super::*;
 
+    fn of(lines: &[&str]) -> Labels {
+        Labels::new(lines.iter().map(|line| Label::parse(line)).collect())
+    }
+
     fn labels() -> Labels {
-        Labels::new(["n01 tench, Tinca tinca", "n02 crane", "n03 crane, derrick", "great white shark"].into_iter())
+        of(&[
+            "n01440764 tench, Tinca tinca",
+            "n02012849 crane",
+            "n03126707 crane, derrick",
+            "great white shark",
+            "c4 loudspeaker, speaker",
+        ])
     }
 
     #[test]
@@ -183,20 +189,29 @@ mod tests {
         let labels = labels();
         let index = LabelIndex::new(&labels);
         for (name, class) in [
-            ("n01 tench, Tinca tinca", 0),
-            ("n01", 0),
+            ("n01440764 tench, Tinca tinca", 0),
+            ("n01440764", 0),
+            ("n01440764_tench,_Tinca_tinca", 0),
+            ("tench, Tinca tinca", 0),
             ("tench", 0),
             ("Tinca_tinca", 0),
             ("derrick", 2),
-            ("n02", 1),
+            ("n02012849", 1),
+            ("n02012849 crane", 1),
+            ("crane, derrick", 2),
             ("great white shark", 3),
             ("great_white_shark", 3),
+            // Plain labels have no ids, but folders may be named by their first word.
+            ("c4", 4),
+            ("loudspeaker", 4),
+            ("speaker", 4),
         ] {
             assert_eq!(index.find(name).unwrap(), class, "{name}");
         }
         assert!(index.find("crane").unwrap_err().to_string().contains("several classes"));
         assert!(index.find("trout").unwrap_err().to_string().contains("'trout' is no label"));
-        assert_eq!(index.find_id("n03"), Some(2));
+        assert_eq!(index.find_id("n03126707"), Some(2));
+        assert_eq!(index.find_id("c4"), Some(4));
     }
 
     #[test]
@@ -209,17 +224,18 @@ mod tests {
             ("\u{d55c}", "\u{1112}\u{1161}\u{11ab}"),
             ("\u{212b}ngstr\u{f6}m", "A\u{30a}ngstro\u{308}m"),
         ] {
-            let labels = Labels::new(["dog", label].into_iter());
+            let labels = of(&["dog", label]);
             assert_eq!(LabelIndex::new(&labels).find(folder).unwrap(), 1, "{label} {folder}");
             assert!(LabelIndex::new(&labels).find(&folder.to_lowercase()).is_err() || folder.to_lowercase() == folder);
         }
     }
 
     #[test]
-    fn ids_are_words_with_digits_before_names() {
-        assert_eq!(labels().id(1), Some("n02"));
-        assert_eq!(labels().id(3), None);
-        assert_eq!(labels().get(9), "class 9");
+    fn ids_are_wordnets() {
+        assert_eq!(labels().get(1), Label { id: Some("n02012849".into()), name: "crane".into() });
+        assert_eq!(labels().get(3), Label::named("great white shark"));
+        assert_eq!(labels().get(4), Label::named("c4 loudspeaker, speaker"));
+        assert_eq!(labels().get(9), Label::named("class 9"));
     }
 
     #[test]
@@ -227,7 +243,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("labels.txt");
         fs::write(&path, "\u{feff}a\r\nb\r\n\r\n").unwrap();
-        assert_eq!(Labels::read(&path).unwrap().lines, ["a", "b"]);
+        assert_eq!(Labels::read(&path).unwrap().classes, ["a", "b"].map(Label::named));
         fs::write(&path, "a\n\nb\n").unwrap();
         assert!(Labels::read(&path).unwrap_err().to_string().contains("line 2 is empty"));
         fs::write(&path, "\n").unwrap();

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use anyhow::Result;
 use serde::Serialize;
+use tinception_models::compile::Label;
 
 use crate::engine::{Classes, Scores};
 use crate::labels::Labels;
@@ -14,9 +15,9 @@ use crate::terminal::plain;
 pub(crate) struct Class {
     /// Its index.
     pub(crate) class: usize,
-    /// Its name.
+    /// Its name: synonyms separated by commas, the most usual one first.
     pub(crate) label: String,
-    /// Its id, where the name has one.
+    /// Its id in the data set that it comes from; left out where the network states none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<String>,
     /// 0 to 1.
@@ -28,22 +29,18 @@ pub(crate) struct Class {
     pub(crate) independent: bool,
 }
 
-#[cfg(feature = "camera")]
-impl std::fmt::Display for Class {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{} {:.0} %", self.label, self.probability * 100.0)
-    }
-}
-
 /// The `count` best classes, best first.
 pub(crate) fn best(scores: &Scores, labels: &Labels, count: u16) -> Vec<Class> {
-    let describe = |class| Class {
-        class,
-        label: labels.get(class),
-        id: labels.id(class).map(str::to_owned),
-        probability: scores.probabilities.get(class).copied().unwrap_or_default(),
-        logit: scores.logit(class),
-        independent: scores.classes == Classes::Independent,
+    let describe = |class| {
+        let Label { id, name: label } = labels.get(class);
+        Class {
+            class,
+            label,
+            id,
+            probability: scores.probabilities.get(class).copied().unwrap_or_default(),
+            logit: scores.logit(class),
+            independent: scores.classes == Classes::Independent,
+        }
     };
     scores.top(count.into()).into_iter().map(describe).collect()
 }

@@ -113,6 +113,11 @@ class Start(Folder):
         with self.assertRaisesRegex(data.DataError, "nano.tin: convolution 1 is not the"):
             export.main([str(ARTEFACTS / "nano.tin"), "--net", "googlenet", "--out", str(self.folder / "other.onnx")])
 
+    def test_labels_of_an_int8_file_have_ids_in_front_where_there_are_any(self) -> None:
+        labels = tin.labels(ARTEFACTS / "googlenet.tin")
+        self.assertEqual((len(labels), labels[967]), (1000, "n07920052 espresso"))
+        self.assertEqual(tin.labels(ARTEFACTS / "nano.tin")[3], "cat")
+
     def test_an_int8_file_of_another_resolution_is_not_exported(self) -> None:
         """GoogLeNet and its variant for small pictures have the same weights."""
         with self.assertRaisesRegex(data.DataError, "googlenet-64.tin: convolution 4 gives 16x16 pixels"):

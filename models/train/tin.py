@@ -3,13 +3,14 @@
 import struct
 import zlib
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 MAGIC = b"\x89TIN\r\n\x1a\n"
-TENSORS, STEPS, LABELS = 1, 2, 3
+TENSORS, STEPS, LABELS, LABEL_IDS = 1, 2, 3, 7
 CONVOLUTION = 0
 
 
@@ -54,13 +55,16 @@ def convolutions(path: Path) -> dict[str, tuple[NDArray[np.float32], NDArray[np.
 
 
 def labels(path: Path) -> list[str]:
-    """The classes that the file names.
+    """What the file calls its classes, as the lines of a label file: an id, where there is one, and a name.
 
     Raises:
         FormatError: no .tin file, a damaged one, or one without classes.
     """
     try:
-        return b"".join(sections(path.read_bytes())[LABELS][1]).decode().splitlines()
+        table = sections(path.read_bytes())
+        sources = table[LABELS], table.get(LABEL_IDS, (0, []))
+        names, ids = (b"".join(letters).decode().splitlines() for _, letters in sources)
+        return [f"{label_id} {name}".strip() for label_id, name in zip_longest(ids, names, fillvalue="")]
     except (struct.error, KeyError, ValueError) as error:
         raise FormatError(f"{path}: {error}") from error
 

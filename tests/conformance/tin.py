@@ -17,13 +17,21 @@ import numpy as np
 
 MAGIC = b"\x89TIN\r\n\x1a\n"
 NONE = 65535
-KINDS = {1: "tensors", 2: "steps", 3: "labels", 4: "preprocessing", 5: "provenance", 6: "self-test"}
+KINDS = {1: "tensors", 2: "steps", 3: "labels", 4: "preprocessing", 5: "provenance", 6: "self-test", 7: "label ids"}
 OPERATORS = ["convolution", "max pool", "average pool", "LRN", "addition", "rescale", "softmax", "sigmoid"]
 # No text may have these: C0, DELETE and C1, separators of lines, what turns the direction of text.
 CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+# A label of a file without ids that has one of WordNet in front of its name.
+WORDNET = re.compile("(n[0-9]{8}) +(.*[^ ]) *")
 NAME_LIMIT, LABEL_LIMIT, PROVENANCE_LIMIT = 255, 255, 4096
 LEAST_SCALE = 2.0**-126
 TYPES = [np.dtype("<i1"), np.dtype("<i4"), np.dtype("<u2")]
+
+
+def lines(sections, kind):
+    """The lines of a section of text; none where the file has no such section."""
+    text = sections.get(kind, (1, b""))[1].decode()
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 class Tensor:
@@ -89,17 +97,31 @@ class Model:
             self.seed, count = struct.unpack_from("<II", data, 0)
             self.hashes = list(struct.unpack_from(f"<{count}I", data, size))
         self.check_texts(sections)
+        self.labels = self.find_labels(sections)
         self.check_scales(sections)
         self.check_reads()
 
     def check_texts(self, sections):
         """Texts are UTF-8 without control characters, in lines that are not too long."""
         texts = [(step.name, NAME_LIMIT) for step in self.steps]
-        for kind, limit in [("labels", LABEL_LIMIT), ("provenance", PROVENANCE_LIMIT)]:
-            texts += [(line, limit) for line in sections.get(kind, (1, b""))[1].decode().split("\n")]
+        for kind, limit in [("labels", LABEL_LIMIT), ("label ids", LABEL_LIMIT), ("provenance", PROVENANCE_LIMIT)]:
+            texts += [(line, limit) for line in lines(sections, kind)]
         for text, limit in texts:
             if CONTROL.search(text) or len(text.encode()) > limit:
                 raise ValueError(f"a text has control characters or more than {limit} bytes: {text[:80]!a}")
+
+    def find_labels(self, sections):
+        """Id and name of each class; the id is `None` where there is none."""
+        names, ids = lines(sections, "labels"), lines(sections, "label ids")
+        classes = self.tensors[self.logits].channels
+        if names and len(names) != classes:
+            raise ValueError(f"{len(names)} labels for {classes} classes")
+        if ids and len(ids) != len(names):
+            raise ValueError(f"{len(ids)} ids for {len(names)} labels")
+        if ids:
+            return [(line or None, name) for line, name in zip(ids, names)]
+        parted = [(WORDNET.fullmatch(name), name) for name in names]
+        return [(found[1], found[2]) if found else (None, name) for found, name in parted]
 
     def check_scales(self, sections):
         """Scales are positive and normal, means finite."""

@@ -39,7 +39,12 @@ pub struct Builder<'r> {
 impl<'r> Builder<'r> {
     /// A file with an input of this shape: tensor 0.
     pub fn new(rng: &'r mut Rng, input: Shape) -> Self {
-        let mut builder = Self { rng, writer: Writer::new(), linked: true, used: 0, scratch: 0, spare: 0 };
+        Self::with_writer(rng, Writer::new(), input)
+    }
+
+    /// The same in a file that has been begun.
+    pub fn with_writer(rng: &'r mut Rng, writer: Writer, input: Shape) -> Self {
+        let mut builder = Self { rng, writer, linked: true, used: 0, scratch: 0, spare: 0 };
         let zero_point = cases::zero_point(builder.rng);
         builder.tensor(input, DataType::Int8, zero_point);
         builder

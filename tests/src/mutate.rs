@@ -4,7 +4,8 @@ use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
 use tinception_core::error::{FormatError, RunError};
 use tinception_core::format::header::{self, Header, Section, SectionKind};
-use tinception_core::model::{Checksum, Model, Operator, Step};
+use tinception_core::format::{LABEL_LIMIT, is_control};
+use tinception_core::model::{Checksum, Label, Model, Operator, Step};
 use tinception_core::session::{Ranked, Session};
 
 use crate::Rng;
@@ -32,8 +33,12 @@ pub enum Outcome {
 /// If a verified model does not run to its end.
 pub fn open_and_run(file: &[u8], checksum: Checksum, arena: &mut Vec<u8>) -> Result<Outcome, FormatError> {
     let model = Model::with_checksum(file, checksum)?;
-    let labels = model.labels().count();
-    assert!(labels == 0 || labels as u32 == model.logits().expect("verified").shape.channels);
+    let labels: Vec<Label<'_>> = model.labels().collect();
+    assert!(labels.is_empty() || labels.len() as u32 == model.logits().expect("verified").shape.channels);
+    for Label { id, name } in labels {
+        assert!(name.len() <= LABEL_LIMIT && id.is_none_or(|id| !id.is_empty() && id.len() <= LABEL_LIMIT));
+        assert!(!name.chars().chain(id.unwrap_or_default().chars()).any(|character| is_control(character.into())));
+    }
     assert_eq!(model.preprocess().is_some(), model.pixel_table().is_some());
     assert!(model.self_test_seed().is_none() || model.self_test_hashes().count() == model.step_count());
     assert_eq!(model.steps().count(), model.step_count());

@@ -26,7 +26,7 @@ fn u32_at(file: &[u8], at: usize) -> u32 {
 /// Where the section of this kind lies.
 fn section(file: &[u8], kind: u16) -> Range<usize> {
     let entries = file[header::SIZE..].as_chunks::<{ header::SECTION_SIZE }>().0.iter().map(header::Section::parse);
-    let section = entries.take(6).find(|section| section.kind == kind).expect("the section is there");
+    let section = entries.take(7).find(|section| section.kind == kind).expect("the section is there");
     section.offset as usize..(section.offset + section.length) as usize
 }
 
@@ -154,8 +154,8 @@ fn another_magic_or_major_version_is_refused() {
         let mut file = Aligned::new(&original);
         file[MAJOR..MAJOR + 2].copy_from_slice(&major.to_le_bytes());
         refresh_checksum(&mut file);
-        // The model has a sigmoid, which came with 1.2.
-        assert_eq!(Model::new(&file).err(), Some(FormatError::Version { major, minor: 2 }));
+        // The model's classes have ids, which came with 1.3.
+        assert_eq!(Model::new(&file).err(), Some(FormatError::Version { major, minor: 3 }));
     }
 }
 
@@ -213,7 +213,11 @@ fn newer_minor(original: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_newer_minor_version_stays_readable() {
-    let original = Aligned::new(&every_operator_model(6));
+    (6..8).for_each(newer_minor_is_readable);
+}
+
+fn newer_minor_is_readable(seed: u64) {
+    let original = Aligned::new(&every_operator_model(seed));
     let newer = Aligned::new(&newer_minor(&original));
     let (original, newer) = (Model::new(&original).expect("valid"), Model::new(&newer).expect("readable"));
     assert_eq!(newer.version(), (1, 7));
@@ -221,10 +225,49 @@ fn a_newer_minor_version_stays_readable() {
     assert_eq!(newer.tensor_count(), original.tensor_count());
     assert_eq!(newer.provenance(), original.provenance());
     assert!(newer.labels().eq(original.labels()));
+    assert_eq!(newer.labels().filter_map(|label| label.id).count(), if seed % 2 == 1 { 9 } else { 0 });
     assert!(newer.preprocess().is_none());
     assert!(newer.self_test_hashes().eq(original.self_test_hashes()));
     let seed = newer.self_test_seed().expect("a self-test");
     assert_eq!(interpreter::self_test_hashes(&newer, seed), newer.self_test_hashes().collect::<Vec<u32>>());
+}
+
+/// The section of ids, by its entry in the table and by its text: as many lines as labels, or none.
+#[test]
+fn label_ids_are_as_many_as_labels_and_lie_in_the_file() {
+    let original = every_operator_model(7);
+    let entry = (0..7).map(|index| header::SIZE + index * header::SECTION_SIZE).find(|at| original[*at] == 7);
+    let entry = entry.expect("a section of ids");
+    let ids = section(&original, 7);
+    assert_eq!(&original[ids.clone()], b"id0\nid1\nid2\nid3\nid4\n\nid6\nid7\nid8\nid9\n");
+    let after = |change: &dyn Fn(&mut [u8])| {
+        let mut file = Aligned::new(&original);
+        change(&mut file);
+        let mut arena = Vec::new();
+        open_and_run(&file, Checksum::Skip, &mut arena).err()
+    };
+    let length = |bytes: u32| move |file: &mut [u8]| file[entry + 8..entry + 12].copy_from_slice(&bytes.to_le_bytes());
+    let whole = ids.len() as u32;
+    assert_eq!(after(&length(whole)), None);
+    // Without its last line end, and without the last id as a class without an id.
+    assert_eq!(after(&length(whole - 1)), None);
+    assert_eq!(after(&length(0)), None, "none at all");
+    for short in [whole - 4, 4, 1] {
+        assert_eq!(after(&length(short)), Some(FormatError::Text), "{short} bytes");
+    }
+    assert_eq!(after(&length(u32::MAX)), Some(FormatError::Section));
+    let offset = (original.len() as u32 - whole + 1).to_le_bytes();
+    assert_eq!(after(&|file| file[entry + 4..entry + 8].copy_from_slice(&offset)), Some(FormatError::Section));
+    assert_eq!(after(&|file| file[entry + 2..entry + 4].fill(0)), Some(FormatError::Section), "records of no bytes");
+    // Twice there, in the place of the labels; then unknown, so that they are as good as missing.
+    let labels = (0..7).map(|index| header::SIZE + index * header::SECTION_SIZE).find(|at| original[*at] == 3);
+    let labels = labels.expect("a section of labels");
+    assert_eq!(after(&|file| file[labels] = 7), Some(FormatError::Section));
+    assert_eq!(after(&|file| file[labels] = 77), Some(FormatError::Text), "ids without labels");
+    assert_eq!(after(&|file| file[entry] = 77), None);
+    for (byte, error) in [(b'\t', true), (0x1B, true), (0xFF, true), (b'\n', true), (b' ', false)] {
+        assert_eq!(after(&|file| file[ids.start + 1] = byte), error.then_some(FormatError::Text), "{byte:#x}");
+    }
 }
 
 #[test]

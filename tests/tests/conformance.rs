@@ -75,8 +75,11 @@ fn the_second_implementation_refuses_texts_scales_and_reads_of_nothing() {
         assert!(!success && text.contains(message), "{text}");
     };
     let find = |text: &[u8]| original.windows(text.len()).position(|bytes| bytes == text).expect("it is there");
-    let (label, name) = (find(b"class 3"), find(b"pointwise"));
+    let (label, id, name) = (find(b"class 3"), find(b"id3\n"), find(b"pointwise"));
     refused(&|bytes| bytes[label + 5] = 0x1B, "a text has control characters");
+    refused(&|bytes| bytes[id] = 0x1B, "a text has control characters");
+    refused(&|bytes| bytes[id + 3] = b'x', "9 ids for 10 labels");
+    refused(&|bytes| bytes[label + 7] = b'x', "9 labels for 10 classes");
     refused(&|bytes| bytes[name..name + 2].copy_from_slice("\u{9b}".as_bytes()), "a text has control characters");
     let scale = find(&117.0_f32.to_le_bytes()) + 8;
     refused(&|bytes| bytes[scale..scale + 4].fill(0xFF), "a scale is not positive");

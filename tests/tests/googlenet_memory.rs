@@ -26,7 +26,7 @@ fn file(fusions: Fusions) -> Aligned {
     let mut program = lower(&graph, &quant, None).expect("it lowers");
     fuse(&mut program, fusions);
     let plan = plan(&mut program);
-    Aligned::new(&emit(&program, &plan).expect("it fits the format").finish())
+    Aligned::new(&emit(&program, &plan, None).expect("it fits the format").finish())
 }
 
 /// The hash of each step's output by its name, with prepared weights where the backend likes that.

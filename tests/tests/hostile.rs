@@ -343,6 +343,14 @@ fn texts_have_no_control_characters_and_a_length() {
         "$(reboot) `id`",
         "%s%n",
     ];
+    let with_id = |id: &str| {
+        let mut file = File(Writer::with_label_ids(format!("{id}\nb\n")));
+        file.tensor(0, [1, 1, 2]);
+        let out = file.tensor(16, [1, 1, 2]);
+        file.copy(0, out);
+        file.0.labels = "a\nb\n".into();
+        file.read(out)
+    };
     let with_text = |label: &str, name: &str, line: &str| {
         let mut file = File::new([1, 1, 2]);
         let out = file.tensor(16, [1, 1, 2]);
@@ -356,11 +364,13 @@ fn texts_have_no_control_characters_and_a_length() {
     for text in refused {
         assert_eq!(with_text(text, "n", "l"), Some(FormatError::Text), "{text:?}");
         assert_eq!(with_text("l", "n", text), Some(FormatError::Text), "{text:?}");
+        assert_eq!(with_id(text), Some(FormatError::Text), "{text:?}");
         assert_eq!(with_text("l", text, "l"), wrong_name, "{text:?}");
     }
     assert_eq!(with_text("l", "a\nb", "l"), wrong_name, "a name is one line");
     for text in allowed {
         assert_eq!(with_text(text, text, text), None, "{text:?}");
+        assert_eq!(with_id(text), None, "{text:?}");
     }
     let long = |length: usize| "x".repeat(length);
     assert_eq!(with_text(&long(LABEL_LIMIT), &long(NAME_LIMIT), &long(PROVENANCE_LIMIT - 8)), None);
@@ -368,6 +378,8 @@ fn texts_have_no_control_characters_and_a_length() {
     assert_eq!(with_text("l", &long(NAME_LIMIT + 1), "l"), wrong_name);
     assert_eq!(with_text("l", "n", &long(PROVENANCE_LIMIT - 7)), Some(FormatError::Text));
     assert_eq!(with_text(&long(1 << 21), "n", "l"), Some(FormatError::Text));
+    assert_eq!([with_id(""), with_id(&long(LABEL_LIMIT))], [None; 2]);
+    assert_eq!(with_id(&long(LABEL_LIMIT + 1)), Some(FormatError::Text));
 }
 
 #[test]

@@ -102,6 +102,8 @@ pub enum SectionKind {
     Provenance = 5,
     /// A [`selftest`](super::selftest) record and its hashes.
     SelfTest = 6,
+    /// Ids of the classes, one a line (since 1.3).
+    LabelIds = 7,
 }
 
 const KIND: Field = 0..2;

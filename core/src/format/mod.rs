@@ -9,6 +9,7 @@
 //! tensors     records of tensor::SIZE bytes: where each tensor lies in the arena, its shape and quantisation
 //! steps       records of step::SIZE bytes: what runs, in order
 //! labels      UTF-8, one class a line
+//! label ids   UTF-8, one class a line, where classes have ids beside their names
 //! preprocess  how a picture becomes the input
 //! provenance  UTF-8, `key: value` a line
 //! self-test   a seed and the CRC-32 of every step's output for the input made from it
@@ -36,7 +37,7 @@ use crc::{CRC_32_ISO_HDLC, Crc, Digest, Table};
 pub const MAGIC: [u8; 8] = *b"\x89TIN\r\n\x1a\n";
 /// The newest version that this crate writes: readers refuse another major, and read every minor of their major. A file
 /// that needs nothing of a minor version states an older one.
-pub const VERSION: (u16, u16) = (1, 2);
+pub const VERSION: (u16, u16) = (1, 3);
 /// Alignment of the file in memory and of the weights in it, in bytes.
 pub const ALIGNMENT: usize = 16;
 /// Index that stands for "no tensor".
@@ -46,7 +47,7 @@ pub const SCRATCH_LIMIT: u32 = 32 * 1024;
 
 /// Most bytes of a step's name.
 pub const NAME_LIMIT: usize = 255;
-/// Most bytes of a class's name.
+/// Most bytes of a class's name, and of its id.
 pub const LABEL_LIMIT: usize = 255;
 /// Most bytes of a line of the provenance.
 pub const PROVENANCE_LIMIT: usize = 4096;

@@ -10,8 +10,10 @@ use super::step::{self, Step};
 use super::tensor::{self, Tensor};
 use super::{ALIGNMENT, MAGIC, NO_TENSOR, VERSION, checksum, preprocess};
 
-/// Bytes in front of the data: the header and a table of six sections, rounded up to the alignment.
-const DATA_START: usize = (header::SIZE + 6 * header::SECTION_SIZE).next_multiple_of(ALIGNMENT);
+/// Bytes in front of the data: the header and a table of so many sections, rounded up to the alignment.
+const fn data_start(sections: usize) -> usize {
+    (header::SIZE + sections * header::SECTION_SIZE).next_multiple_of(ALIGNMENT)
+}
 
 /// Puts a file together. Offsets that [`add_data`](Self::add_data) returns are final and go into the records.
 #[derive(Clone, Debug)]
@@ -23,6 +25,8 @@ pub struct Writer {
     pub steps: Vec<Step>,
     /// Class names, one a line.
     pub labels: String,
+    /// Class ids, one a line. Set from the start: the section takes a place in the table, which lies in front of the data.
+    label_ids: Option<String>,
     /// How a picture becomes the input, for networks that take pictures.
     pub preprocess: Option<Preprocess>,
     /// Where the file comes from, `key: value` a line.
@@ -49,11 +53,24 @@ impl Writer {
     /// A file without content.
     #[must_use]
     pub fn new() -> Self {
+        Self::with(None)
+    }
+
+    /// A file without content but for the classes' ids: one a line, as many as there will be labels. The line of a class that
+    /// has none is empty.
+    #[must_use]
+    pub fn with_label_ids(label_ids: String) -> Self {
+        Self::with(Some(label_ids))
+    }
+
+    fn with(label_ids: Option<String>) -> Self {
+        let sections = if label_ids.is_some() { 7 } else { 6 };
         Self {
-            bytes: alloc::vec![0; DATA_START],
+            bytes: alloc::vec![0; data_start(sections)],
             tensors: Vec::new(),
             steps: Vec::new(),
             labels: String::new(),
+            label_ids,
             preprocess: None,
             provenance: String::new(),
             self_test: None,
@@ -95,6 +112,9 @@ impl Writer {
         file.add_section(&mut table, SectionKind::Tensors, tensor::SIZE, &tensors);
         file.add_section(&mut table, SectionKind::Steps, step::SIZE, &steps);
         file.add_section(&mut table, SectionKind::Labels, 1, self.labels.as_bytes());
+        if let Some(label_ids) = &self.label_ids {
+            file.add_section(&mut table, SectionKind::LabelIds, 1, label_ids.as_bytes());
+        }
         if let Some(preprocess) = &self.preprocess {
             file.add_section(&mut table, SectionKind::Preprocess, preprocess::SIZE, &preprocess.emit());
         }
@@ -132,7 +152,8 @@ impl Writer {
             step::Operator::Conv(conv) if conv.winograd.is_some() => 1,
             _ => 0,
         };
-        (VERSION.0, self.steps.iter().map(needed).max().unwrap_or(0))
+        let of_steps = self.steps.iter().map(needed).max().unwrap_or(0);
+        (VERSION.0, if self.label_ids.is_some() { 3 } else { of_steps })
     }
 
     fn add_section(&mut self, table: &mut Vec<Section>, kind: SectionKind, record_size: usize, bytes: &[u8]) {

@@ -9,12 +9,14 @@
 mod cost;
 mod effort;
 mod group;
+mod labels;
 mod resolve;
 mod text;
 mod verify;
 mod written;
 
 pub use group::{GROUP_LIMIT, Group, Kind};
+pub use labels::{Label, Labels};
 pub use resolve::{Operator, Step};
 
 use crate::error::FormatError;
@@ -73,6 +75,8 @@ pub struct Model<'a> {
     steps: Records<'a, { step::SIZE }>,
     /// UTF-8, as the provenance is.
     labels: &'a [u8],
+    /// UTF-8, a line for each label, or no bytes.
+    label_ids: &'a [u8],
     preprocess: Option<Preprocess>,
     provenance: &'a [u8],
     self_test: Option<(SelfTest, &'a [u8])>,
@@ -158,6 +162,7 @@ impl<'a> Model<'a> {
             tensors: Records { bytes: tensors, stride: tensor_stride },
             steps: Records { bytes: steps, stride: step_stride },
             labels: text(SectionKind::Labels, LABEL_LIMIT)?,
+            label_ids: text(SectionKind::LabelIds, LABEL_LIMIT)?,
             preprocess,
             provenance: text(SectionKind::Provenance, PROVENANCE_LIMIT)?,
             self_test,
@@ -253,9 +258,10 @@ impl<'a> Model<'a> {
         (0..model.step_count()).map_while(move |index| model.step(index))
     }
 
-    /// Class names in order; empty where the file has none.
-    pub fn labels(&self) -> core::str::Lines<'a> {
-        text::text(self.labels).lines()
+    /// The classes' names and ids in order; empty where the file names none.
+    #[must_use]
+    pub fn labels(&self) -> Labels<'a> {
+        Labels::new(text::text(self.labels), text::text(self.label_ids))
     }
 
     /// How a picture becomes the input; `None` for networks that don't take pictures.

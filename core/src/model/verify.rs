@@ -87,11 +87,12 @@ fn ends(model: &Model<'_>) -> Result<(), FormatError> {
             return Err(tensor(model.header.probabilities));
         }
     }
-    // As many as `labels` gives, without its search for line ends.
-    let (text, line_end) = (model.labels, |byte: &u8| *byte == b'\n');
-    let ended = text.iter().filter(|byte| line_end(byte)).count();
-    let labels = ended + usize::from(text.last().is_some_and(|byte| !line_end(byte)));
+    let labels = lines(model.labels);
     if labels != 0 && labels as u64 != u64::from(logits.shape.channels) {
+        return Err(FormatError::Text);
+    }
+    let ids = lines(model.label_ids);
+    if ids != 0 && ids != labels {
         return Err(FormatError::Text);
     }
     if let Some(preprocess) = model.preprocess() {
@@ -106,6 +107,13 @@ fn ends(model: &Model<'_>) -> Result<(), FormatError> {
         return Err(FormatError::Section);
     }
     Ok(())
+}
+
+/// As many lines as [`str::lines`] gives, without its search for line ends.
+fn lines(text: &[u8]) -> usize {
+    let line_end = |byte: &u8| *byte == b'\n';
+    let ended = text.iter().filter(|byte| line_end(byte)).count();
+    ended + usize::from(text.last().is_some_and(|byte| !line_end(byte)))
 }
 
 fn tensor_is_possible(tensor: &Tensor) -> bool {

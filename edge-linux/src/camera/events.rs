@@ -23,9 +23,11 @@ const LONGEST_LABEL: usize = 4096;
 pub(crate) struct Change {
     /// The frame that brought it.
     pub(crate) frame: u64,
-    /// The new label.
+    /// The new label's name.
     pub(crate) label: String,
-    /// The one before.
+    /// Its id, if the network states one.
+    pub(crate) id: Option<String>,
+    /// The name of the one before.
     pub(crate) previous: String,
     /// The new label's averaged probability.
     pub(crate) probability: f64,
@@ -72,6 +74,7 @@ impl Hook {
         command.arg("-c").arg(&self.command);
         without_secrets(&mut command);
         command.env("TINCEPTION_LABEL", variable(&change.label)).env("TINCEPTION_PREVIOUS", variable(&change.previous));
+        command.env("TINCEPTION_ID", change.id.as_deref().map(variable).unwrap_or_default());
         command.env("TINCEPTION_PROBABILITY", format!("{:.4}", change.probability));
         command.env("TINCEPTION_FRAME", change.frame.to_string());
         // A group of its own, so that what it starts can be killed with it.
@@ -136,7 +139,8 @@ mod tests {
     const LATE: Duration = Duration::from_secs(60);
 
     fn change(frame: u64, label: &str) -> Change {
-        Change { frame, label: label.into(), previous: "unknown".into(), probability: 0.5 }
+        let id = Some(format!("id{frame}"));
+        Change { frame, label: label.into(), id, previous: "unknown".into(), probability: 0.5 }
     }
 
     fn hook(command: &str, path: &Path, limit: Duration) -> Hook {
@@ -151,13 +155,13 @@ mod tests {
     fn the_command_learns_what_changed_and_only_the_newest_waits() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let line = "$TINCEPTION_FRAME $TINCEPTION_PREVIOUS $TINCEPTION_LABEL $TINCEPTION_PROBABILITY";
+        let line = "$TINCEPTION_FRAME $TINCEPTION_PREVIOUS $TINCEPTION_LABEL $TINCEPTION_ID $TINCEPTION_PROBABILITY";
         let mut hook = hook(&format!("sleep 0.2; echo {line} >> LOG"), &path, LATE);
         for (frame, label) in [(1, "a"), (2, "b"), (3, "$(c); d")] {
             hook.change(change(frame, label));
         }
         hook.finish(&AtomicBool::new(false));
-        assert_eq!(log(&path), "1 unknown a 0.5000\n3 unknown $(c); d 0.5000\n");
+        assert_eq!(log(&path), "1 unknown a id1 0.5000\n3 unknown $(c); d id3 0.5000\n");
     }
 
     /// What hangs is killed with all that it started, and the next change is heard.

@@ -23,7 +23,7 @@ pub(crate) mod view;
 
 pub(crate) use events::{Change, Hook};
 pub(crate) use mailbox::Taken;
-pub(crate) use outputs::{Form, Moment, MqttCounts, Outputs, Stages, Steady, UNKNOWN};
+pub(crate) use outputs::{Form, Moment, MqttCounts, Outputs, Present, Stages, Steady, UNKNOWN};
 pub(crate) use pipeline::{Counts, Pipeline, Seen, Settings};
 pub(crate) use snapshots::Snapshots;
 pub(crate) use steady::{Steadiness, SteadyLabel};

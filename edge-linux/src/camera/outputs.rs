@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde::Serialize;
+use tinception_core::model;
+use tinception_models::compile::Label;
 
 use super::pipeline::Counts;
 use crate::output::json_line;
@@ -79,15 +81,41 @@ pub(crate) struct Stages {
 pub(crate) struct Steady<'a> {
     /// Its name, or `unknown`.
     pub(crate) label: &'a str,
+    /// Its id; left out where the network states none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<&'a str>,
+    /// The name's first synonym, for where space is short.
+    #[serde(skip)]
+    pub(crate) short: &'a str,
     /// Its class; null for `unknown`.
     pub(crate) class: Option<usize>,
     /// Its averaged probability; 0 for `unknown`.
     pub(crate) probability: f64,
     /// Whether it is another one than a frame before.
     pub(crate) changed: bool,
-    /// The names of all classes above the threshold, where classes are independent of each other.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) present: Option<&'a [String]>,
+    /// All classes above the threshold, where classes are independent of each other.
+    #[serde(flatten)]
+    pub(crate) present: &'a Present,
+}
+
+/// All classes above the threshold, where classes are independent of each other; nothing where they are not.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Present {
+    /// Their names.
+    #[serde(rename = "present", skip_serializing_if = "Option::is_none")]
+    pub(crate) names: Option<Vec<String>>,
+    /// Their ids, in the same order; left out where none of them has one.
+    #[serde(rename = "present_ids", skip_serializing_if = "Option::is_none")]
+    pub(crate) ids: Option<Vec<Option<String>>>,
+}
+
+impl Present {
+    /// These classes, where there is such a list.
+    pub(crate) fn new(classes: Option<Vec<Label>>) -> Self {
+        let Some(classes) = classes else { return Self::default() };
+        let (names, ids): (_, Vec<Option<String>>) = classes.into_iter().map(|Label { id, name }| (name, id)).unzip();
+        Self { names: Some(names), ids: Some(ids).filter(|ids| ids.iter().any(Option::is_some)) }
+    }
 }
 
 /// The last line in JSON.
@@ -129,6 +157,12 @@ impl Rate {
     }
 }
 
+/// A class and its probability, for a line in which others have to stand, too.
+fn brief(class: &Class) -> String {
+    let label = model::Label { id: None, name: &class.label };
+    format!("{} {:.0} %", label.short(), class.probability * 100.0)
+}
+
 /// A terminal line is written no more often than this: nobody reads faster.
 const GLANCE: Duration = Duration::from_millis(100);
 
@@ -156,9 +190,9 @@ impl<'a> Outputs<'a> {
             }
             Form::Live if self.shown.is_none_or(|shown| now - shown >= GLANCE) || moment.steady.changed => {
                 self.shown = Some(now);
-                let Steady { label, probability, .. } = moment.steady;
-                let best = moment.top.first().map(Class::to_string).unwrap_or_default();
-                let (label, best) = (plain(label), plain(&best));
+                let Steady { short, probability, .. } = moment.steady;
+                let best = moment.top.first().map(brief).unwrap_or_default();
+                let (label, best) = (plain(short), plain(&best));
                 let Counts { dropped, broken, .. } = moment.counts;
                 // Back to the line's start; what is left of the line before goes.
                 write!(

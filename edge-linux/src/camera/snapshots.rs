@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     fn change(frame: u64, label: &str) -> Change {
-        Change { frame, label: label.into(), previous: "unknown".into(), probability: 0.5 }
+        Change { frame, label: label.into(), id: None, previous: "unknown".into(), probability: 0.5 }
     }
 
     fn picture() -> RgbFrame {

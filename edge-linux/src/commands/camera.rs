@@ -12,6 +12,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use tinception_core::model::Checksum;
 use tinception_models::artefacts;
+use tinception_models::compile::Label;
 
 use super::classify::check_labels;
 use crate::camera::colour::{ColourTags, Matrix, Range};
@@ -19,8 +20,8 @@ use crate::camera::frame::FrameFormat;
 use crate::camera::sources::{Name, NameParser, SILENCE, Wanted};
 use crate::camera::view::{Framing, Region, Turn};
 use crate::camera::{
-    Change, Counts, Form, Hook, Moment, MqttCounts, Outputs, Pipeline, Seen, Settings, Snapshots, Stages, Steadiness,
-    Steady, SteadyLabel, Taken, UNKNOWN,
+    Change, Counts, Form, Hook, Moment, MqttCounts, Outputs, Pipeline, Present, Seen, Settings, Snapshots, Stages,
+    Steadiness, Steady, SteadyLabel, Taken, UNKNOWN,
 };
 use crate::engine::{self, Engine, Network, OpenOptions};
 use crate::labels::Labels;
@@ -45,8 +46,8 @@ y4m:FILE            a YUV4MPEG2 file, or - for standard input\n  \
 images:DIR          the pictures of a folder, over and over again; --rate a second\n  \
 video:FILE          any video, where ffmpeg is installed\n\n\
 Live sources give the newest frame: those that come while the network works are dropped and counted. The others wait.\n\n\
---on-change has the shell run a command; TINCEPTION_LABEL, TINCEPTION_PREVIOUS, TINCEPTION_PROBABILITY and\n\
-TINCEPTION_FRAME say what changed.\n\n\
+--on-change has the shell run a command; TINCEPTION_LABEL, TINCEPTION_ID, TINCEPTION_PREVIOUS,\n\
+TINCEPTION_PROBABILITY and TINCEPTION_FRAME say what changed.\n\n\
 Examples:\n  tinception camera --model googlenet.tin\n  \
 rpicam-vid -n -t 0 --codec yuv420 --width 640 --height 480 --flush -o - | \\\n    \
 tinception camera pipe:- --width 640 --height 480 --format yuv420 --model googlenet.tin\n  \
@@ -287,7 +288,7 @@ impl Watcher<'_> {
         let mut worker = self.network.worker();
         worker.stop_at(stop);
         let mut seen = Seen::default();
-        let mut name = UNKNOWN.to_owned();
+        let mut label = Label::named(UNKNOWN);
         let mut classified = 0;
         let mut last = Instant::now();
         let mut silent = false;
@@ -336,16 +337,16 @@ impl Watcher<'_> {
             let changed = steady.update(&scores);
             let latency_ms = milliseconds(seen.captured.elapsed());
             if changed {
-                let label = steady.class().map_or_else(|| UNKNOWN.to_owned(), |class| self.labels.get(class));
-                let previous = std::mem::replace(&mut name, label);
-                self.changed(&seen, &previous, &name, steady.probability());
+                let new = steady.class().map_or_else(|| Label::named(UNKNOWN), |class| self.labels.get(class));
+                let previous = std::mem::replace(&mut label, new);
+                self.changed(&seen, previous, &label, steady.probability());
             }
             if changed || silent || classified == 1 {
-                self.service.status(&name);
+                self.service.status(&label.name);
             }
             let present = steady.present();
-            let present: Option<Vec<String>> =
-                present.map(|classes| classes.into_iter().map(|class| self.labels.get(class)).collect());
+            let present =
+                Present::new(present.map(|classes| classes.into_iter().map(|class| self.labels.get(class)).collect()));
             (last, silent) = (Instant::now(), false);
             let moment = Moment {
                 frame: seen.number,
@@ -357,11 +358,13 @@ impl Watcher<'_> {
                 },
                 top: ranking::best(&scores, self.labels, self.args.labelling.top),
                 steady: Steady {
-                    label: &name,
+                    label: &label.name,
+                    id: label.id.as_deref(),
+                    short: label.short(),
                     class: steady.class(),
                     probability: steady.probability(),
                     changed,
-                    present: present.as_deref(),
+                    present: &present,
                 },
                 counts: pipeline.counts(),
                 mqtt: self.mqtt_counts(),
@@ -388,8 +391,9 @@ impl Watcher<'_> {
         None
     }
 
-    fn changed(&mut self, seen: &Seen, previous: &str, label: &str, probability: f64) {
-        let change = Change { frame: seen.number, label: label.to_owned(), previous: previous.to_owned(), probability };
+    fn changed(&mut self, seen: &Seen, previous: Label, label: &Label, probability: f64) {
+        let Label { id, name } = label.clone();
+        let change = Change { frame: seen.number, label: name, id, previous: previous.name, probability };
         if let Some(snapshots) = &mut self.snapshots {
             snapshots.keep(&change, &seen.picture);
         }

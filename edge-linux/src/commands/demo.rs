@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
 fn show(args: &Args, artefact: &'static Artefact) -> Result<Shown> {
     let threads = args.threads.map_or_else(threads::physical_cores, usize::from);
     let network = CoreNetwork::open(Path::new(artefact.name), Checksum::Verify, threads)?;
-    let labels = Labels::new(network.labels().into_iter());
+    let labels = Labels::new(network.labels());
     let mut worker = network.worker();
     let photos = PHOTOS.iter().map(|photo| see(args, &network, &mut *worker, &labels, photo)).collect::<Result<_>>()?;
     Ok(Shown {

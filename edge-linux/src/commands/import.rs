@@ -91,6 +91,7 @@ mod network {
 
     use anyhow::Context;
     use serde::Serialize;
+    use tinception_models::compile::Label;
     use tinception_models::nets::{Architecture, Built};
     use tinception_models::onnx::{self, Metadata};
     use tinception_models::{passes, weights};
@@ -148,7 +149,7 @@ mod network {
             return Err(file_error(&args.weights, format_args!("its classifier has {classes} classes, not {asked}")));
         }
         let labels = match &args.labels {
-            Some(path) => Labels::read(path)?.lines().to_vec(),
+            Some(path) => Labels::read(path)?.classes().iter().map(Label::line).collect(),
             None => weights.labels,
         };
         if !labels.is_empty() && labels.len() != classes as usize {

@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde::Serialize;
 use tinception_core::format::tensor::{DataType, Tensor};
 use tinception_core::model::{Checksum, Group, Kind, Model, Step};
+use tinception_models::compile::Label;
 use tinception_models::preprocess::Preprocessing;
 
 use crate::destination;
@@ -37,6 +38,14 @@ pub(crate) struct Args {
     skip_checksum: bool,
 }
 
+/// What a class is called.
+#[derive(Serialize)]
+struct ClassLabel {
+    label: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+}
+
 /// What is printed.
 #[derive(Serialize)]
 struct Report {
@@ -49,7 +58,8 @@ struct Report {
     macs: u64,
     /// Operations of a run, pools and padding among them.
     operations: u64,
-    labels: usize,
+    /// What the classes are called, in their order.
+    labels: Vec<ClassLabel>,
     input: Option<TensorReport>,
     logits: Option<TensorReport>,
     probabilities: Option<TensorReport>,
@@ -152,7 +162,7 @@ fn report(args: &Args, model: &Model<'_>, buffers: &[Buffer]) -> Report {
         arena_bytes: model.arena_size(),
         macs: steps.iter().map(|step| step.macs).fold(0, u64::saturating_add),
         operations: model.cost(),
-        labels: model.labels().count(),
+        labels: model.labels().map(Label::from).map(|Label { id, name: label }| ClassLabel { label, id }).collect(),
         input: model.input().as_ref().map(tensor_report),
         logits: model.logits().as_ref().map(tensor_report),
         probabilities: model.probabilities().as_ref().map(tensor_report),
@@ -258,7 +268,9 @@ fn print(out: &mut dyn Write, report: &Report) -> Result<()> {
         Classes::Independent => "independent: each class is true or not by itself",
     };
     writeln!(out, "classes        {classes}")?;
-    writeln!(out, "labels         {}", report.labels)?;
+    let ids = report.labels.iter().filter(|label| label.id.is_some()).count();
+    let with_ids = if ids > 0 { format!(", {ids} of them with ids") } else { String::new() };
+    writeln!(out, "labels         {}{with_ids}", report.labels.len())?;
     writeln!(out, "MACs           {}", grouped(report.macs))?;
     writeln!(out, "operations     {}, pools and padding among them", grouped(report.operations))?;
     writeln!(

@@ -25,7 +25,8 @@ pub(crate) struct Args {
     /// Folder of pictures to calibrate on
     #[arg(long, value_name = "DIR")]
     calibration: PathBuf,
-    /// Class names, one a line, as many as the network has classes; one or two for a network with a single score
+    /// Class names, one a line, as many as the network has classes; one or two for a network with a single score. An id of
+    /// WordNet in front of a name (`n07920052 espresso`) is kept apart from it
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// File to write
@@ -114,7 +115,7 @@ mod compile {
     use tinception_models::aligned::Aligned;
     use tinception_models::calibrate::Method as Range;
     use tinception_models::compare::{Comparison, LayerComparison, ScoresComparison};
-    use tinception_models::compile::{Compiled, Labels as ClassNames, Options, Report, StepReport, compile};
+    use tinception_models::compile::{Compiled, Label, Labels as ClassNames, Options, Report, StepReport, compile};
     use tinception_models::equalise;
     use tinception_models::fuse::Fusions;
     use tinception_models::graph::Graph;
@@ -181,7 +182,8 @@ mod compile {
         let metadata = Metadata::read(&args.model)?;
         let labels = match &args.labels {
             Some(path) => Some(Labels::read(path)?),
-            None => Some(Labels::new(metadata.labels.iter().map(String::as_str))).filter(|labels| !labels.is_empty()),
+            None => Some(Labels::new(metadata.labels.iter().map(|line| Label::parse(line)).collect()))
+                .filter(|labels| !labels.is_empty()),
         };
         let labels_file = args.labels.as_ref().unwrap_or(&args.model);
         let graph = engine::graph(&args.model)?;
@@ -189,8 +191,8 @@ mod compile {
             check_classes(labels, labels_file, &graph)?;
         }
         let preprocessor = Preprocessor::new(settings, graph.shape(graph.input), &args.model)?;
-        let names =
-            labels.map(|labels| ClassNames { file: labels_file.display().to_string(), lines: labels.lines().to_vec() });
+        let names = labels
+            .map(|labels| ClassNames { file: labels_file.display().to_string(), classes: labels.classes().to_vec() });
         let mut options = Options {
             method: match args.method {
                 Method::MinMax => Range::MinMax,
@@ -247,9 +249,10 @@ mod compile {
     /// What is to be said of the classes, where they are not simply as many as scores of which the largest wins.
     fn told_of_classes(graph: &Graph, options: &Options, classes: Classes) -> Option<String> {
         if graph.own_output.is_some_and(|own| own.one_score) {
-            let given = options.labels.as_ref().map(|labels| labels.lines.clone()).unwrap_or_default();
+            let given = options.labels.as_ref().map(|labels| labels.classes.clone()).unwrap_or_default();
             let hint = if given.is_empty() { " (--labels names them, one a line)" } else { "" };
             let [small, large] = ClassNames::of_one_score(given).try_into().ok()?;
+            let (small, large) = (small.name, large.name);
             return Some(format!("two, told apart by the sigmoid of the network's one score: {small}, {large}{hint}"));
         }
         (classes == Classes::Independent)

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use tinception_core::image::quantize_pixels;
 use tinception_core::model::{Checksum, Model};
 use tinception_core::session::{Hashes, Observer, Prepared, Session};
+use tinception_models::compile::Label;
 use tinception_models::ending::OwnOutput;
 use tinception_models::preprocess::Preprocessing;
 
@@ -71,8 +72,8 @@ impl Network for CoreNetwork {
         &self.preprocessor
     }
 
-    fn labels(&self) -> Vec<&str> {
-        self.model.labels().collect()
+    fn labels(&self) -> Vec<Label> {
+        self.model.labels().map(Label::from).collect()
     }
 
     fn has_one_score(&self) -> bool {
@@ -169,7 +170,7 @@ mod tests {
             let channels = network.preprocessor.settings.order.channels().count();
             let mut pixels = vec![0; size.width as usize * size.height as usize * channels];
             rand::rngs::SmallRng::seed_from_u64(7).fill_bytes(&mut pixels);
-            // Black and white alone: noise of all shades saturates nothing in googlenet-64.
+            // Black and white alone: noise of all shades may saturate nothing.
             pixels.iter_mut().for_each(|pixel| *pixel = if *pixel < 128 { 0 } else { 255 });
             let mut worker = CoreWorker { network: &network, session: None, stop: None };
             let (mut saturated, mut elements) = (0, 0);

@@ -15,6 +15,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use tinception_core::model::Checksum;
 use tinception_models::artefacts;
+use tinception_models::compile::Label;
 use tinception_models::kind::{Kind, Wanted, folder_instead_of};
 use tinception_models::preprocess::Preprocessing;
 
@@ -93,8 +94,8 @@ pub(crate) trait Network: Sync {
     /// How a picture becomes the pixels it takes.
     fn preprocessor(&self) -> &Preprocessor;
 
-    /// Class names that the file holds; empty where it holds none.
-    fn labels(&self) -> Vec<&str>;
+    /// What the file calls its classes; empty where it says nothing of it.
+    fn labels(&self) -> Vec<Label>;
 
     /// Whether the network has a single score, which stands for two classes.
     fn has_one_score(&self) -> bool;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
-use tinception_models::compile::Labels;
+use tinception_models::compile::{Label, Labels};
 use tinception_models::ending::Ending;
 use tinception_models::float::FloatEngine;
 use tinception_models::graph::Graph;
@@ -20,7 +20,7 @@ use crate::preprocess::Preprocessor;
 pub(crate) struct TractNetwork {
     engine: FloatEngine,
     preprocessor: Preprocessor,
-    labels: Vec<String>,
+    labels: Vec<Label>,
     ending: Ending,
     has_one_score: bool,
     file: String,
@@ -38,7 +38,7 @@ impl TractNetwork {
         })?;
         check_ending(path)?;
         let has_one_score = engine.output_len() == Some(1);
-        let mut labels = onnx::Metadata::read(path)?.labels;
+        let mut labels: Vec<Label> = onnx::Metadata::read(path)?.labels.iter().map(|line| Label::parse(line)).collect();
         if has_one_score {
             labels = Labels::of_one_score(labels);
         }
@@ -55,8 +55,8 @@ impl Network for TractNetwork {
         &self.preprocessor
     }
 
-    fn labels(&self) -> Vec<&str> {
-        self.labels.iter().map(String::as_str).collect()
+    fn labels(&self) -> Vec<Label> {
+        self.labels.clone()
     }
 
     fn has_one_score(&self) -> bool {

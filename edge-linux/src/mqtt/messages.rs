@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 use serde_json::json;
+use tinception_models::compile::Label;
 
 use super::address::Topic;
-use crate::camera::Moment;
+use crate::camera::{Moment, Present};
 use crate::ranking::Class;
 
 /// What the availability's topic says while the camera is on.
@@ -15,11 +16,11 @@ pub(super) const OFFLINE: &str = "offline";
 const TOP: usize = 5;
 /// Longest label and identity of a class, in bytes. They come from files of any kind; Home Assistant takes 255 letters.
 const LONGEST_LABEL: usize = 1024;
-/// Most bytes of the names of all classes that are present, with one more for each name.
+/// Most bytes of the names and identities of all classes that are present, with two more for each of them.
 const LONGEST_LIST: usize = 4 << 10;
 /// Longest state, in bytes: a broker may refuse longer messages, and break the connection for them. A byte of a label takes up to six
-/// in JSON, and there are eleven labels and identities and a list.
-pub(super) const LONGEST_STATE: usize = 96 << 10;
+/// in JSON, and there are twelve labels and identities and a list.
+pub(super) const LONGEST_STATE: usize = 104 << 10;
 /// Longest message: a state with its topic, and what MQTT adds.
 pub(super) const LONGEST_MESSAGE: usize = LONGEST_STATE + 1024;
 
@@ -39,8 +40,8 @@ pub(super) fn discovery(topic: &Topic, model: &str) -> Message {
         "name": "Label",
         "unique_id": format!("{identifier}_label"),
         "state_topic": topic.state(),
-        // Home Assistant refuses longer states.
-        "value_template": "{{ value_json.label[:255] }}",
+        // The first synonym; Home Assistant refuses longer states.
+        "value_template": "{{ value_json.label.split(',')[0][:255] }}",
         "json_attributes_topic": topic.state(),
         "availability_topic": topic.availability(),
         "payload_available": ONLINE,
@@ -57,10 +58,12 @@ pub(super) fn state(moment: &Moment<'_>) -> Vec<u8> {
     #[derive(Serialize)]
     struct State<'a> {
         label: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a str>,
         class: Option<usize>,
         probability: f64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        present: Option<Vec<&'a str>>,
+        #[serde(flatten)]
+        present: Present,
         frame: u64,
         top: Vec<Class>,
     }
@@ -72,22 +75,30 @@ pub(super) fn state(moment: &Moment<'_>) -> Vec<u8> {
         }
         class
     });
-    let mut room = LONGEST_LIST;
-    let fits = |name: &&str| {
-        let left = room.checked_sub(name.len() + 1);
-        room = left.unwrap_or_default();
-        left.is_some()
-    };
     let state = State {
         label: cut(moment.steady.label),
+        id: moment.steady.id.map(cut),
         class: moment.steady.class,
         probability: moment.steady.probability,
-        present: moment.steady.present.map(|names| names.iter().map(|name| cut(name)).take_while(fits).collect()),
+        present: shortened(moment.steady.present),
         frame: moment.frame,
         top: top.collect(),
     };
     // Numbers and texts always become JSON; an empty message would tell Home Assistant nothing.
     serde_json::to_vec(&state).unwrap_or_default()
+}
+
+/// As many of the classes as there is room for, their texts cut.
+fn shortened(present: &Present) -> Present {
+    let Some(names) = &present.names else { return Present::default() };
+    let ids = present.ids.iter().flatten().map(Option::as_deref).chain(std::iter::repeat(None));
+    let mut room = LONGEST_LIST;
+    let classes = names.iter().zip(ids).map_while(|(name, id)| {
+        let label = Label { id: id.map(|id| cut(id).to_owned()), name: cut(name).to_owned() };
+        room = room.checked_sub(label.name.len() + label.id.as_ref().map_or(0, String::len) + 2)?;
+        Some(label)
+    });
+    Present::new(Some(classes.collect()))
 }
 
 /// The beginning of a text that is too long.
@@ -101,7 +112,7 @@ mod tests {
     use crate::camera::pipeline::Counts;
     use crate::camera::{Stages, Steady};
 
-    fn moment<'a>(label: &'a str, present: &'a [String]) -> Moment<'a> {
+    fn moment<'a>(label: &'a str, present: &'a Present) -> Moment<'a> {
         let class = |class| Class {
             class,
             label: label.into(),
@@ -115,7 +126,15 @@ mod tests {
             latency_ms: 1.0,
             stages: Stages { decode_ms: 0.0, resize_ms: 0.0, network_ms: 0.0 },
             top: (0..9).map(class).collect(),
-            steady: Steady { label, class: Some(0), probability: 0.125, changed: false, present: Some(present) },
+            steady: Steady {
+                label,
+                id: Some(label),
+                short: label,
+                class: Some(0),
+                probability: 0.125,
+                changed: false,
+                present,
+            },
             counts: Counts::default(),
             mqtt: None,
             #[cfg(feature = "serve")]
@@ -135,14 +154,18 @@ mod tests {
             (format!("{}é", "x".repeat(1023)), "x".repeat(1023)),
             (String::new(), String::new()),
         ] {
-            let present = vec![label.clone(); 100];
+            let named = Label { id: Some(label.clone()), name: label.clone() };
+            let present = Present::new(Some(vec![named; 100]));
             let state = state(&moment(&label, &present));
             assert!(state.len() <= LONGEST_STATE, "{} bytes", state.len());
             let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
             let top = state["top"].as_array().unwrap();
             assert_eq!((state["label"].as_str(), top.len(), state["frame"].as_u64()), (Some(&*kept), 5, Some(7)));
+            assert_eq!(state["id"], *kept);
             assert!(top.iter().all(|class| class["label"] == *kept && class["id"] == *kept));
-            assert_eq!(state["present"].as_array().map(Vec::len), Some(100.min(LONGEST_LIST / (kept.len() + 1))));
+            let listed = Some(100.min(LONGEST_LIST / (2 * kept.len() + 2)));
+            assert_eq!(state["present"].as_array().map(Vec::len), listed);
+            assert_eq!(state["present_ids"].as_array().map(Vec::len), listed);
         }
     }
 

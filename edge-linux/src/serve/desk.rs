@@ -69,7 +69,7 @@ impl Desk {
             Ok(network) => {
                 let _ = opened.send(Ok(()));
                 let labels = labels.map(|labels| labels.fitting(&*network));
-                let labels = labels.unwrap_or_else(|| Labels::new(network.labels().into_iter()));
+                let labels = labels.unwrap_or_else(|| Labels::new(network.labels()));
                 answer(&*network, &labels, &queue);
             }
             Err(error) => drop(opened.send(Err(error))),

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::metrics::Metrics;
 use crate::camera::pipeline::Counts;
-use crate::camera::{MqttCounts, Stages};
+use crate::camera::{MqttCounts, Present, Stages};
 use crate::ranking::Class;
 
 /// Changes of the label that are remembered.
@@ -25,9 +25,12 @@ pub(crate) struct Update {
     pub(crate) top: Vec<Class>,
     /// The label that holds steady; `None` for none above the threshold.
     pub(crate) label: Option<String>,
-    /// The names of all classes above the threshold, where classes are independent of each other.
+    /// Its id; left out where the network states none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) present: Option<Vec<String>>,
+    pub(crate) id: Option<String>,
+    /// All classes above the threshold, where classes are independent of each other.
+    #[serde(flatten)]
+    pub(crate) present: Present,
     /// Classified frames in the last second.
     pub(crate) frames_per_second: f64,
     /// Entropy of all probabilities, in bits: high where the network has no idea.
@@ -54,6 +57,8 @@ pub(super) struct Change {
     /// Seconds since 1970.
     time: u64,
     label: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
 }
 
 /// A frame as JPEG, which all who look at it share.
@@ -114,12 +119,12 @@ impl Feed {
         self.metrics.observe(&update);
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        if history.back().is_none_or(|change| change.label != update.label) {
+        if history.back().is_none_or(|change| (&change.label, &change.id) != (&update.label, &update.id)) {
             if history.len() == HISTORY {
                 history.pop_front();
             }
             let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-            history.push_back(Change { time, label: update.label.clone() });
+            history.push_back(Change { time, label: update.label.clone(), id: update.id.clone() });
         }
         drop(history);
         self.updates.send_replace(Some(Arc::new(update)));

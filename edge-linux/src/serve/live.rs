@@ -60,7 +60,8 @@ impl Live {
         self.feed.publish(Update {
             top: moment.top.clone(),
             label: steady.class.map(|_| steady.label.to_owned()),
-            present: steady.present.map(<[String]>::to_vec),
+            id: steady.id.map(str::to_owned),
+            present: steady.present.clone(),
             frames_per_second: self.rate.count(Instant::now()),
             entropy: entropy(scores),
             saturation: moment.saturation,
@@ -73,7 +74,7 @@ impl Live {
         if self.feed.wants_picture() {
             mem::swap(&mut self.spare.frame, picture);
             self.spare.text = match steady.class {
-                Some(_) => format!(" {} {:.0} % ", steady.label, steady.probability * 100.0),
+                Some(_) => format!(" {} {:.0} % ", steady.short, steady.probability * 100.0),
                 None => format!(" {UNKNOWN} "),
             };
             self.pictures.put(&mut self.spare);

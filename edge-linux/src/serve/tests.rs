@@ -33,10 +33,7 @@ fn serve(token: Option<&str>) -> Served {
 
 /// With further names of the machine.
 fn serve_as(token: Option<&str>, names: &[&str]) -> Served {
-    let desk = Desk::start(None, || {
-        Ok(Box::new(CoreNetwork::open(Path::new(artefacts::MODELS[0].name), Checksum::Verify, 1)?))
-    })
-    .unwrap();
+    let desk = Desk::start(None, || Ok(Box::new(CoreNetwork::open(Path::new("nano"), Checksum::Verify, 1)?))).unwrap();
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let feed = Arc::new(Feed::new());
     let names = names.iter().map(|name| name.parse().unwrap()).collect();
@@ -56,7 +53,8 @@ fn update(label: &str) -> Update {
     let top = vec![class(0, label, 0.75), class(1, "b<i>", 0.25)];
     let stages = Stages { decode_ms: 1.0, resize_ms: 0.5, network_ms: 3.0 };
     let counts = Counts { captured: 9, dropped: 2, ..Counts::default() };
-    Update { top, label: Some(label.into()), latency_ms: 5.0, stages, classified: 7, counts, ..Update::default() }
+    let id = Some(format!("id of {label}"));
+    Update { top, label: Some(label.into()), id, latency_ms: 5.0, stages, classified: 7, counts, ..Update::default() }
 }
 
 impl Served {
@@ -121,6 +119,7 @@ fn everything_the_page_needs_is_there() {
     let history: serde_json::Value = serde_json::from_str(&served.get("/history").1).unwrap();
     let labels: Vec<_> = history.as_array().unwrap().iter().map(|change| change["label"].clone()).collect();
     assert_eq!(labels, ["cat", "dog"]);
+    assert_eq!(history[1]["id"], "id of dog");
     let saturation = || {
         let metrics = served.get("/metrics").1;
         let line = metrics.lines().find_map(|line| line.strip_prefix("tinception_activation_saturation "));
@@ -168,6 +167,7 @@ fn events_come_as_they_happen() {
     until("\"label\":\"cat\"");
     served.feed.publish(update("dog"));
     until("\"label\":\"dog\"");
+    until("\"id\":\"id of dog\"");
 }
 
 #[test]

@@ -7,6 +7,10 @@ use crate::common::{accounts, command, feed, objects, photos};
 /// Frames of all photos, raw with padding, and the classes and scores of each that `classify` gives for its file.
 #[test]
 fn frames_have_the_scores_of_pictures() {
+    ["googlenet", "nano"].into_iter().for_each(frames_have_the_scores_of_pictures_by);
+}
+
+fn frames_have_the_scores_of_pictures_by(model: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     for entry in fs::read_dir(photos()).expect("photos") {
         let path = entry.expect("a photo").path();
@@ -16,7 +20,7 @@ fn frames_have_the_scores_of_pictures() {
         let picture = image::open(&path).expect("a picture").into_rgb8();
         let file = folder.path().join("frame.png");
         picture.save(&file).expect("saved");
-        let output = command(&format!("classify {} --json", file.display())).output().expect("it runs");
+        let output = command(&format!("classify {} --json --model {model}", file.display())).output().expect("it runs");
         let classified: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a document");
 
         let (width, height) = picture.dimensions();
@@ -26,7 +30,8 @@ fn frames_have_the_scores_of_pictures() {
             frame.extend_from_slice(row);
             frame.resize(frame.len().next_multiple_of(stride), 99);
         }
-        let args = format!("pipe:- --width {width} --height {height} --stride {stride} --format rgb24 --json");
+        let args =
+            format!("pipe:- --width {width} --height {height} --stride {stride} --format rgb24 --json --model {model}");
         let (frames, end) = objects(&feed(&args, &frame));
         assert_eq!(accounts(&end), [1, 0, 0, 0]);
         assert_eq!(frames[0]["top"], classified[0]["top"], "{}", path.display());
@@ -44,6 +49,33 @@ fn a_folder_of_pictures_comes_round() {
     assert_eq!(best[..3], best[3..]);
     for frame in &frames {
         assert_eq!(frame["steady"]["class"], frame["top"][0]["class"], "{frame}");
+    }
+}
+
+/// Name and id of a class come in lines and to the hook: of those that have ids, and of those that have none.
+#[test]
+fn ids_go_with_labels() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("photos")).expect("made");
+    std::fs::copy(photos().join("coffee.jpg"), folder.path().join("photos/coffee.jpg")).expect("copied");
+    for (model, id) in [("googlenet", Some("n07920052")), ("nano", None)] {
+        let log = folder.path().join(model);
+        let shown = folder.path().join("photos");
+        let args = "--json --frames 1 --average 1 --threshold 0 --on-change-limit 60";
+        let output = command(&format!("camera images:{} --model {model} {args}", shown.display()))
+            .arg("--on-change")
+            .arg(format!("echo \"$TINCEPTION_LABEL/$TINCEPTION_ID\" > '{}'", log.display()))
+            .output()
+            .expect("it runs");
+        let (frames, _) = objects(&output);
+        let (best, steady) = (&frames[0]["top"][0], &frames[0]["steady"]);
+        for object in [best, steady] {
+            assert_eq!(object.get("id").map(|id| id.as_str().expect("text")), id, "{object}");
+        }
+        let name = steady["label"].as_str().expect("a name");
+        assert_eq!(best["label"], name);
+        assert!(model == "nano" || name == "espresso", "{name}");
+        assert_eq!(fs::read_to_string(&log).expect("the hook ran"), format!("{name}/{}\n", id.unwrap_or_default()));
     }
 }
 

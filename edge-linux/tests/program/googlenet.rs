@@ -32,7 +32,13 @@ fn int8_is_as_good_as_float() {
              -o {{}}/googlenet.tin"
         ),
     );
-    the_stated_arena_is_exact(&std::fs::read(folder.join("googlenet.tin")).expect("written"));
+    let compiled = std::fs::read(folder.join("googlenet.tin")).expect("written");
+    the_stated_arena_is_exact(&compiled);
+    let on_board = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/artefacts/googlenet.tin");
+    assert!(
+        compiled == std::fs::read(on_board).expect("it is there"),
+        "models/artefacts/googlenet.tin is another file"
+    );
     let inspected: Value = serde_json::from_str(&succeeds(folder, "inspect --json {}/googlenet.tin")).expect("JSON");
     assert!(inspected["arena_bytes"].as_u64().expect("a size") <= RAM as u64);
 
@@ -46,6 +52,8 @@ fn int8_is_as_good_as_float() {
     assert_eq!(int8["images"], 400);
     assert!(share(&int8, "top1") >= INT8.0 && share(&int8, "top5") >= INT8.1);
     assert!(share(&int8, "agreement") >= AGREEMENT);
+    let on_board = eval("--model googlenet");
+    assert_eq!((&on_board["top1"], &on_board["top5"]), (&int8["top1"], &int8["top5"]));
     let float = eval(&format!("--model {onnx} --preset caffe-imagenet --labels {labels}"));
     println!("float: {float}");
     assert!((share(&float, "top1") - FLOAT.0).abs() <= 0.0025 && (share(&float, "top5") - FLOAT.1).abs() <= 0.0025);

@@ -55,10 +55,10 @@ impl Report {
 
     /// Logs the best classes by name, and the rate.
     #[cfg(feature = "defmt")]
-    pub fn log(&self, labels: core::str::Lines<'_>) {
+    pub fn log(&self, labels: tinception_core::model::Labels<'_>) {
         for guess in &self.best {
             let label = labels.clone().nth(usize::from(guess.class)).unwrap_or_default();
-            defmt::info!("{=str} {=f32} %", label, guess.percent());
+            defmt::info!("{=str} {=f32} %", label.name, guess.percent());
         }
         defmt::info!("{=f32} pictures in a second", self.rate());
     }

@@ -39,7 +39,7 @@ pub fn run(name: &str, session: &mut Session<'_, '_>) -> Outcome {
     let labels = session.model().labels();
     for Ranked { class, value } in session.logits().ok_or("no logits")?.top(&mut best) {
         let label = labels.clone().nth(usize::from(*class)).unwrap_or_default();
-        Line::new().text("  ").number(i32::from(*class)).text(" ").text(label).text(" ").number(*value).print();
+        Line::new().text("  ").number(i32::from(*class)).text(" ").text(label.name).text(" ").number(*value).print();
     }
     Ok(())
 }

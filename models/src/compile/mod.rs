@@ -5,7 +5,7 @@ mod labels;
 mod report;
 
 pub use error::{CompileError, LabelProblem};
-pub use labels::Labels;
+pub use labels::{Label, Labels};
 pub use report::{Report, StepReport};
 use tinception_core::format::PROVENANCE_LIMIT;
 use tinception_core::model::Model;
@@ -38,7 +38,7 @@ pub struct Options {
     pub winograd: bool,
     /// What is done to a picture. Without it, a file takes int8 input only.
     pub preprocessing: Option<Preprocessing>,
-    /// The classes' names. A network of one score has two classes, and takes one name, two or none.
+    /// What the classes are called. A network of one score has two classes, and takes one name, two or none.
     pub labels: Option<Labels>,
     /// Where the network comes from: `source`, `source-sha256`, `licence` and whatever else should be kept. Lines on the
     /// tool and the calibration are added.
@@ -102,14 +102,14 @@ pub fn compile(graph: &Graph, calibration: &Calibration, options: &Options) -> R
         winograd::choose(&mut program);
     }
     let plan = plan(&mut program);
-    let mut writer = emit(&program, &plan)?;
+    let mut writer = emit(&program, &plan, labels.as_ref().and_then(Labels::ids))?;
     if let Some(preprocessing) = &options.preprocessing {
         let table = preprocessing.pixel_table(&graph.input_affine, quant[graph.input.0]);
         let table = writer.add_data(bytemuck::cast_slice(&table), 4);
         writer.preprocess = Some(preprocessing.to_record(table));
     }
     if let Some(labels) = &labels {
-        writer.labels = labels.lines.iter().map(|line| format!("{line}\n")).collect();
+        writer.labels = labels.names();
     }
     writer.provenance = provenance(graph, calibration, options);
     let draft = Aligned::new(&writer.finish());
@@ -144,8 +144,8 @@ fn class_names(graph: &Graph, options: &Options) -> Option<Labels> {
     if !graph.own_output.is_some_and(|own| own.one_score) {
         return options.labels.clone();
     }
-    let Labels { file, lines } = options.labels.clone().unwrap_or(Labels { file: String::new(), lines: Vec::new() });
-    Some(Labels { file, lines: Labels::of_one_score(lines) })
+    let Labels { file, classes } = options.labels.clone().unwrap_or_default();
+    Some(Labels { file, classes: Labels::of_one_score(classes) })
 }
 
 /// `key: value` lines; line ends within a value become spaces, other control characters escapes.

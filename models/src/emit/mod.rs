@@ -24,12 +24,12 @@ use crate::winograd;
 /// Patches that a convolution gathers at a time where the scratch's limit allows it: the widest tile of any backend.
 const PATCHES: usize = 16;
 
-/// A writer with the program's tensors, steps, weights and tables in it; labels, preprocessing, provenance and self-test
-/// are still to come.
+/// A writer with the program's tensors, steps, weights and tables in it, and the classes' ids where they have some, one a line;
+/// labels, preprocessing, provenance and self-test are still to come.
 ///
 /// # Errors
 /// [`CompileError`] where a step exceeds what the format holds.
-pub fn emit(program: &Program, plan: &Plan) -> Result<Writer, CompileError> {
+pub fn emit(program: &Program, plan: &Plan, label_ids: Option<String>) -> Result<Writer, CompileError> {
     let too_large = |what| CompileError::TooLarge { what };
     if program.tensors.len() >= usize::from(NO_TENSOR) || program.steps.len() >= usize::from(NO_TENSOR) {
         return Err(too_large("more than 65,534 tensors or steps"));
@@ -38,7 +38,7 @@ pub fn emit(program: &Program, plan: &Plan) -> Result<Writer, CompileError> {
     if plan.size >= u64::from(u32::MAX) || weights >= u64::from(u32::MAX / 2) {
         return Err(too_large("activations above 4 GiB or weights above 2 GiB"));
     }
-    let mut writer = Writer::new();
+    let mut writer = label_ids.map_or_else(Writer::new, Writer::with_label_ids);
     writer.tensors = program
         .tensors
         .iter()

@@ -48,7 +48,10 @@ fn rgb() -> Preprocessing {
 fn options() -> Options {
     Options {
         preprocessing: Some(rgb()),
-        labels: Some(Labels::parse("five.txt", "n01 one\nn02 two, zwei\nn03 three\nn04 four\nn05 five\n\n")),
+        labels: Some(Labels::parse(
+            "five.txt",
+            "n00000001 one\nn00000002 two, zwei\nn03 three\nn00000004 four\nfive\n\n",
+        )),
         provenance: vec![("source".into(), "made\nup".into())],
         ..Options::default()
     }
@@ -75,7 +78,11 @@ fn texts_table_and_self_test_are_in_the_file() {
     let compiled = compiled(&network());
     let file = Aligned::new(&compiled.bytes);
     let model = Model::new(&file).expect("valid");
-    assert_eq!(model.labels().collect::<Vec<_>>(), ["n01 one", "n02 two, zwei", "n03 three", "n04 four", "n05 five"]);
+    let names: Vec<&str> = model.labels().map(|label| label.name).collect();
+    assert_eq!(names, ["one", "two, zwei", "n03 three", "four", "five"]);
+    let ids: Vec<Option<&str>> = model.labels().map(|label| label.id).collect();
+    assert_eq!(ids, [Some("n00000001"), Some("n00000002"), None, Some("n00000004"), None]);
+    assert_eq!(model.version(), (1, 3), "for the ids");
     let provenance: Vec<&str> = model.provenance().lines().collect();
     assert_eq!(provenance[0], "source: made up");
     assert!(provenance[1].starts_with("tool: tinception "));

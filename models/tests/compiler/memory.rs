@@ -128,7 +128,7 @@ fn wasteful(program: &Program) -> Plan {
 }
 
 pub(crate) fn hashes(program: &Program, plan: &Plan, seed: u64) -> Vec<(String, u32)> {
-    let file = Aligned::new(&emit(program, plan).expect("it is small").finish());
+    let file = Aligned::new(&emit(program, plan, None).expect("it is small").finish());
     let model = Model::new(&file).unwrap_or_else(|error| panic!("graph {seed}: {error}"));
     let mut arena = Aligned::zeroed(model.arena_size());
     let short = arena.len() - 1;
