@@ -40,9 +40,9 @@ use crate::output::file_error;
 /// What a stranger's picture may cost, counted for what is made of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
-    /// Pixels.
+    /// Most pixels of a picture.
     pub(crate) pixels: u64,
-    /// Bytes of memory: the file, what its decoder holds and what is kept of the pixels.
+    /// Most bytes of memory: the file, what its decoder holds and what is kept of the pixels.
     pub(crate) bytes: u64,
     /// Scans of a JPEG picture times its pixels. A progressive one has about ten.
     pub(crate) scanned: u64,

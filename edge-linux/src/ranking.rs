@@ -12,14 +12,14 @@ use crate::terminal::plain;
 /// A class and its scores.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Class {
-    /// Its index.
+    /// Index of the class in the network's output.
     pub(crate) class: usize,
-    /// Its name.
+    /// Name of the class.
     pub(crate) label: String,
-    /// Its id, where the name has one.
+    /// Id of the class, where its label has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<String>,
-    /// 0 to 1.
+    /// Probability of the class, from 0 to 1.
     pub(crate) probability: f64,
     /// What went into the softmax; null where the network gives probabilities only.
     pub(crate) logit: Option<f64>,

@@ -191,7 +191,9 @@ impl Pipeline {
         for thread in self.threads.drain(..).filter(JoinHandle::is_finished) {
             let name = thread.thread().name().unwrap_or_default().to_owned();
             if thread.join().is_err() {
-                anyhow::bail!("the thread '{name}' failed; please report how");
+                anyhow::bail!(
+                    "the thread '{name}' failed, which is a fault of this program; please report what happened before"
+                );
             }
         }
         let failure = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -248,7 +250,9 @@ impl Shared {
                 }
                 Ok(Read::End) => {
                     if number == 0 && !self.stop().load(Ordering::Acquire) {
-                        self.fail(anyhow!("{name}: it ended without a frame; look at what should have filled it"));
+                        self.fail(anyhow!(
+                            "{name}: it ended without a frame; check the program or camera that should have sent one"
+                        ));
                     }
                     break;
                 }
@@ -327,7 +331,10 @@ impl Shared {
 
     /// The error of a capturing thread that ended without a word.
     fn panicked(&self) -> Result<()> {
-        Err(anyhow!("{}: the capturing thread failed; please report how", self.settings.source))
+        Err(anyhow!(
+            "{}: the capturing thread failed, which is a fault of this program; please report what happened before",
+            self.settings.source
+        ))
     }
 }
 

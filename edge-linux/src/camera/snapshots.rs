@@ -36,9 +36,9 @@ impl Snapshots {
     /// Makes the folder if it isn't there. What a run left behind that was killed is removed. With `keep`, so many
     /// pictures stay, the newest ones, those of earlier runs among them.
     pub(crate) fn new(folder: &Path, keep: Option<usize>) -> Result<Self> {
-        fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+        fs::create_dir_all(folder).with_context(|| format!("{}: the folder cannot be made", folder.display()))?;
         if folder.metadata().is_ok_and(|metadata| metadata.permissions().readonly()) {
-            return Err(file_error(folder, "may not be written to"));
+            return Err(file_error(folder, "may not be written to; give another folder, or change its permissions"));
         }
         destination::clear_leftovers(folder);
         let mut snapshots = Self { folder: folder.to_owned(), keep: None, lost: 0 };
@@ -66,7 +66,9 @@ impl Snapshots {
             Err(error) => {
                 self.lost += 1;
                 if self.lost.is_power_of_two() {
-                    report_error(&error.context(format!("--snapshots: {} lost so far", self.lost)));
+                    report_error(
+                        &error.context(format!("--snapshots: a picture cannot be written ({} lost so far)", self.lost)),
+                    );
                 }
             }
         }

@@ -14,9 +14,9 @@ use crate::resize::Resizer;
 /// A part of the upright picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Region {
-    /// First column.
+    /// First column, counted from 0 at the left.
     pub(crate) x: u32,
-    /// First row.
+    /// First row, counted from 0 at the top.
     pub(crate) y: u32,
     /// Width and height.
     pub(crate) size: Size,
@@ -36,7 +36,7 @@ impl FromStr for Region {
     }
 }
 
-/// Turns, clockwise.
+/// How far a picture is turned clockwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Turn {
     /// As it comes
@@ -118,7 +118,7 @@ impl Viewer {
         let inside = |first: u32, length: u32, whole: u32| first.checked_add(length).is_some_and(|end| end <= whole);
         if !inside(x, size.width, width) || !inside(y, size.height, height) {
             return Err(BadFrame(format!(
-                "--roi: reaches beyond the frame of {width} x {height}; choose a smaller part"
+                "--roi reaches beyond the frame of {width} x {height} pixels; choose a smaller part"
             )));
         }
         let unfit = |error| BadFrame(format!("a frame of {width} x {height} cannot be resized: {error}"));

@@ -14,16 +14,16 @@ use crate::serve::{self, Access, Desk, Feed, HostName, Live};
 /// Where the page is, and who sees it.
 #[derive(clap::Args, Debug)]
 pub(crate) struct PageArgs {
-    /// Serve a live page: picture, labels, times, also for programs (/events, /metrics, /healthz, /snapshot.jpg,
-    /// /stream.mjpg, /api/classify)
+    /// Serve a live page with picture, labels and times. For programs there are /events, /metrics, /healthz, /snapshot.jpg,
+    /// /stream.mjpg and /api/classify
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:8080")]
     serve: Option<SocketAddr>,
-    /// What clients have to show, in the page's address (?token=...) or as a bearer's token; drawn anew at each start if
-    /// it isn't said and ADDRESS is open to other machines
+    /// Token that clients must give, in the page's address (?token=...) or as a bearer token. By default a new one is drawn at
+    /// each start if ADDRESS is open to other machines
     #[arg(long, value_name = "TEXT", env = "TINCEPTION_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// Without a token the page is for this machine, asked for by number or as localhost; a further name by which it may be
-    /// asked for (several: once for each)
+    /// Further name under which the page may be asked for. Without a token it may be asked for only from this machine, by the
+    /// address's number or as localhost. The option can be given several times
     #[arg(long, value_name = "NAME")]
     allow_host: Vec<HostName>,
 }

@@ -96,7 +96,7 @@ impl Rows for Upright {
 }
 
 impl Upright {
-    /// Nothing yet.
+    /// No picture yet.
     pub(super) const fn new() -> Self {
         let none = Size::new(0, 0);
         let picture = RgbPicture { size: none, data: Vec::new() };

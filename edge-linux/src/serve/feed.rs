@@ -75,12 +75,12 @@ impl Picture {
         Self { part: part.into(), jpeg: head.len()..head.len() + jpeg.len() }
     }
 
-    /// As a part of a stream.
+    /// The picture as a part of a stream, with its headers.
     pub(super) fn part(&self) -> Bytes {
         self.part.clone()
     }
 
-    /// Alone.
+    /// The JPEG file alone.
     pub(super) fn jpeg(&self) -> Bytes {
         self.part.slice(self.jpeg.clone())
     }

@@ -34,7 +34,7 @@ enum Kind {
     Form { boundary: String },
     /// A form without files. `curl --data-binary` says so, too, whatever it sends.
     Urlencoded,
-    /// Something else.
+    /// Another type, which is not taken.
     Other(String),
 }
 
