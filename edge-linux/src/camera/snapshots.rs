@@ -7,14 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
-use image::ExtendedColorType;
-use image::ImageEncoder;
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 
 use super::events::Change;
 use super::frame::RgbFrame;
 use crate::destination;
 use crate::output::{file_error, report_error};
+use crate::picture::encode_png;
 
 /// Longest part of a name that a label gives, in bytes. File systems have a limit of 255 for all of it.
 const LONGEST_LABEL: usize = 120;
@@ -56,7 +54,9 @@ impl Snapshots {
     /// fourth ..., and nothing ends: the next picture is tried again.
     pub(crate) fn keep(&mut self, change: &Change, picture: &RgbFrame) {
         let name = self.free_name(change, SystemTime::now());
-        match png(picture).and_then(|bytes| destination::write(&self.folder.join(&name), &bytes)) {
+        match encode_png(picture.size, &picture.data)
+            .and_then(|bytes| destination::write(&self.folder.join(&name), &bytes))
+        {
             Ok(()) => {
                 if let Some((_, names)) = &mut self.keep {
                     names.insert(name);
@@ -99,18 +99,6 @@ impl Snapshots {
             }
         }
     }
-}
-
-/// A picture as a PNG file, quickly rather than small.
-fn png(picture: &RgbFrame) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive).write_image(
-        &picture.data,
-        picture.size.width,
-        picture.size.height,
-        ExtendedColorType::Rgb8,
-    )?;
-    Ok(bytes)
 }
 
 /// The label's first name, in letters that every file system takes.

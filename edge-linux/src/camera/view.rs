@@ -3,8 +3,6 @@
 use std::str::FromStr;
 
 use clap::ValueEnum;
-use image::imageops;
-use image::{ImageBuffer, Rgb};
 use tinception_core::image::{Picture, PixelFormat, Size};
 
 use super::frame::{BadFrame, RgbFrame};
@@ -54,6 +52,30 @@ pub(crate) enum Turn {
     ThreeQuarters,
 }
 
+impl Turn {
+    /// Writes the pixels of a picture of this width to `to`, turned.
+    fn apply(self, from: &[[u8; 3]], width: usize, to: &mut [[u8; 3]]) {
+        let height = from.len().checked_div(width).unwrap_or_default();
+        let turned = to.chunks_exact_mut(height.max(1));
+        // A row of the turned picture is a column of the other one.
+        let column = |x: usize| from[x..].iter().step_by(width);
+        match self {
+            Self::None => to.copy_from_slice(from),
+            Self::Half => to.iter_mut().zip(from.iter().rev()).for_each(|(to, from)| *to = *from),
+            Self::Quarter => {
+                for (x, row) in turned.enumerate() {
+                    row.iter_mut().rev().zip(column(x)).for_each(|(to, from)| *to = *from);
+                }
+            }
+            Self::ThreeQuarters => {
+                for (x, row) in turned.rev().enumerate() {
+                    row.iter_mut().zip(column(x)).for_each(|(to, from)| *to = *from);
+                }
+            }
+        }
+    }
+}
+
 /// What happens to a frame before it is resized, in this order: turned, mirrored, cut out.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Framing {
@@ -87,22 +109,12 @@ impl Viewer {
             let Size { width, height } = picture.size;
             let size = if turn == Turn::Half { picture.size } else { Size::new(height, width) };
             self.turned.resize(size);
-            let from = ImageBuffer::<Rgb<u8>, _>::from_raw(width, height, &picture.data[..]);
-            let to = ImageBuffer::<Rgb<u8>, _>::from_raw(size.width, size.height, &mut self.turned.data[..]);
-            if let (Some(from), Some(mut to)) = (from, to) {
-                // Their sizes fit: the only error there is.
-                let _ = match turn {
-                    Turn::Quarter => imageops::rotate90_in(&from, &mut to),
-                    Turn::ThreeQuarters => imageops::rotate270_in(&from, &mut to),
-                    Turn::Half | Turn::None => imageops::rotate180_in(&from, &mut to),
-                };
-            }
+            turn.apply(picture.data.as_chunks().0, width as usize, self.turned.data.as_chunks_mut().0);
             std::mem::swap(picture, &mut self.turned);
         }
         if mirror {
-            let Size { width, height } = picture.size;
-            if let Some(mut view) = ImageBuffer::<Rgb<u8>, _>::from_raw(width, height, &mut picture.data[..]) {
-                imageops::flip_horizontal_in_place(&mut view);
+            for row in picture.data.as_chunks_mut::<3>().0.chunks_exact_mut(picture.size.width.max(1) as usize) {
+                row.reverse();
             }
         }
     }

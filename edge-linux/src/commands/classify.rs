@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
-use tinception_core::image::ColourOrder;
 use tinception_core::model::Checksum;
 use tinception_models::artefacts;
 
@@ -17,7 +16,7 @@ use crate::engine::{self, Classes, Engine, Network, OpenOptions, Scores, StepHas
 use crate::files;
 use crate::labels::Labels;
 use crate::output::{BAD_INPUT, file_error, json, notice, report_error};
-use crate::picture::Budget;
+use crate::picture::{Budget, encode_png};
 use crate::preprocess::{PreprocessArgs, Preprocessor};
 use crate::ranking::{self, Class};
 use crate::terminal::{Plain, plain};
@@ -256,16 +255,7 @@ fn dumped(network: &dyn Network, dump: &Path, pixels: &[u8]) -> Result<Vec<u8>> 
     if !dump.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(OsStr::new("png"))) {
         return network.input_bytes(pixels);
     }
-    let preprocessor = network.preprocessor();
-    let colour = match preprocessor.settings.order {
-        ColourOrder::Grey => image::ExtendedColorType::L8,
-        ColourOrder::Rgb | ColourOrder::Bgr => image::ExtendedColorType::Rgb8,
-    };
-    let mut png = Vec::new();
-    let encoder = image::codecs::png::PngEncoder::new(&mut png);
-    let size = preprocessor.size;
-    image::ImageEncoder::write_image(encoder, pixels, size.width, size.height, colour)?;
-    Ok(png)
+    encode_png(network.preprocessor().size, pixels)
 }
 
 fn numbered(hashes: Vec<StepHash>) -> Vec<Step> {
