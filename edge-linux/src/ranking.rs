@@ -35,17 +35,21 @@ impl std::fmt::Display for Class {
     }
 }
 
-/// The `count` best classes, best first.
-pub(crate) fn best(scores: &Scores, labels: &Labels, count: u16) -> Vec<Class> {
-    let describe = |class| Class {
+/// A class, with what these scores say of it.
+pub(crate) fn class(scores: &Scores, labels: &Labels, class: usize) -> Class {
+    Class {
         class,
         label: labels.get(class),
         id: labels.id(class).map(str::to_owned),
         probability: scores.probabilities.get(class).copied().unwrap_or_default(),
         logit: scores.logit(class),
         independent: scores.classes == Classes::Independent,
-    };
-    scores.top(count.into()).into_iter().map(describe).collect()
+    }
+}
+
+/// The `count` best classes, best first.
+pub(crate) fn best(scores: &Scores, labels: &Labels, count: u16) -> Vec<Class> {
+    scores.top(count.into()).into_iter().map(|best| class(scores, labels, best)).collect()
 }
 
 /// Writes a line for each class.

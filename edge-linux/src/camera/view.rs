@@ -22,6 +22,14 @@ pub(crate) struct Region {
     pub(crate) size: Size,
 }
 
+impl Region {
+    /// Whether all of it is in a picture of this size.
+    pub(crate) fn is_within(&self, picture: Size) -> bool {
+        let inside = |first: u32, length: u32, whole: u32| first.checked_add(length).is_some_and(|end| end <= whole);
+        inside(self.x, self.size.width, picture.width) && inside(self.y, self.size.height, picture.height)
+    }
+}
+
 impl FromStr for Region {
     type Err = String;
 
@@ -54,15 +62,13 @@ pub(crate) enum Turn {
     ThreeQuarters,
 }
 
-/// What happens to a frame before it is resized, in this order: turned, mirrored, cut out.
+/// What makes a frame upright, in this order: turned, mirrored.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Framing {
     /// Turned by it.
     pub(crate) turn: Turn,
     /// Left and right change places.
     pub(crate) mirror: bool,
-    /// Only this part is looked at.
-    pub(crate) region: Option<Region>,
 }
 
 /// Brings decoded frames to the network's size. Buffers are used again and again.
@@ -82,7 +88,7 @@ impl Viewer {
 
     /// Turns and mirrors `picture`, in place.
     pub(crate) fn upright(&mut self, picture: &mut RgbFrame) {
-        let Framing { turn, mirror, .. } = self.framing;
+        let Framing { turn, mirror } = self.framing;
         if turn != Turn::None {
             let Size { width, height } = picture.size;
             let size = if turn == Turn::Half { picture.size } else { Size::new(height, width) };
@@ -107,16 +113,21 @@ impl Viewer {
         }
     }
 
-    /// Writes the pixels that the network sees of an upright picture to `pixels`, exactly those that `classify` makes of
-    /// the same picture: NHWC, RGB or luma.
+    /// Writes the pixels that the network sees of a part of an upright picture to `pixels`, exactly those that `classify`
+    /// makes of the same part: NHWC, RGB or luma. Without a region it is the whole picture.
     ///
     /// # Errors
     /// The region lies outside the picture, or the picture cannot be resized so.
-    pub(crate) fn pixels(&mut self, picture: &RgbFrame, pixels: &mut Vec<u8>) -> Result<(), BadFrame> {
+    pub(crate) fn pixels(
+        &mut self,
+        picture: &RgbFrame,
+        region: Option<Region>,
+        pixels: &mut Vec<u8>,
+    ) -> Result<(), BadFrame> {
         let Size { width, height } = picture.size;
-        let Region { x, y, size } = self.framing.region.unwrap_or(Region { x: 0, y: 0, size: picture.size });
-        let inside = |first: u32, length: u32, whole: u32| first.checked_add(length).is_some_and(|end| end <= whole);
-        if !inside(x, size.width, width) || !inside(y, size.height, height) {
+        let region = region.unwrap_or(Region { x: 0, y: 0, size: picture.size });
+        let Region { x, y, size } = region;
+        if !region.is_within(picture.size) {
             return Err(BadFrame(format!(
                 "--roi: reaches beyond the frame of {width} x {height}; choose a smaller part"
             )));
@@ -162,10 +173,10 @@ mod tests {
         ];
         for (turn, mirror, origin) in cases {
             let region = Region { x: 1, y: 1, size: Size::new(2, 2) };
-            let mut viewer = viewer(Framing { turn, mirror, region: Some(region) }, Size::new(2, 2), Resize::Stretch);
+            let mut viewer = viewer(Framing { turn, mirror }, Size::new(2, 2), Resize::Stretch);
             let (mut picture, mut pixels) = (numbered(5, 3), Vec::new());
             viewer.upright(&mut picture);
-            viewer.pixels(&picture, &mut pixels).unwrap();
+            viewer.pixels(&picture, Some(region), &mut pixels).unwrap();
             for (index, pixel) in pixels.chunks(3).enumerate() {
                 let (x, y) = origin(index % 2 + 1, index / 2 + 1);
                 assert_eq!(pixel, [x as u8, y as u8, 7], "{turn:?} {mirror} {index}");
@@ -176,9 +187,8 @@ mod tests {
     #[test]
     fn a_region_outside_is_an_error() {
         let region: Region = "4,0,2,2".parse().unwrap();
-        let mut viewer =
-            viewer(Framing { region: Some(region), ..Framing::default() }, Size::new(2, 2), Resize::Stretch);
-        let error = viewer.pixels(&numbered(5, 3), &mut Vec::new()).unwrap_err();
+        let mut viewer = viewer(Framing::default(), Size::new(2, 2), Resize::Stretch);
+        let error = viewer.pixels(&numbered(5, 3), Some(region), &mut Vec::new()).unwrap_err();
         assert!(error.0.contains("beyond the frame of 5 x 3"), "{error}");
         assert!("1,2,3".parse::<Region>().is_err() && "0,0,0,5".parse::<Region>().is_err());
     }
@@ -190,7 +200,7 @@ mod tests {
         let mut viewer = viewer(Framing::default(), Size::new(20, 20), Resize::ShorterSide(24));
         for (width, height) in [(64, 48), (50, 90), (64, 48)] {
             let (picture, mut pixels) = (numbered(width, height), vec![1; 7]);
-            viewer.pixels(&picture, &mut pixels).unwrap();
+            viewer.pixels(&picture, None, &mut pixels).unwrap();
             let path = folder.path().join("frame.png");
             image::RgbImage::from_raw(width, height, picture.data.clone()).unwrap().save(&path).unwrap();
             assert_eq!(pixels, viewer.preprocessor.read(&path).unwrap());

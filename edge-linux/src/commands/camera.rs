@@ -17,6 +17,7 @@ use super::classify::check_labels;
 use crate::camera::colour::{ColourTags, Matrix, Range};
 use crate::camera::frame::FrameFormat;
 use crate::camera::sources::{Name, NameParser, SILENCE, Wanted};
+use crate::camera::tuning::{Tuned, Tuning};
 use crate::camera::view::{Framing, Region, Turn};
 use crate::camera::{
     Change, Counts, Form, Hook, Moment, MqttCounts, Outputs, Pipeline, Seen, Settings, Snapshots, Stages, Steadiness,
@@ -176,9 +177,9 @@ fn probability(text: &str) -> Result<f64, String> {
 }
 
 impl Args {
-    fn settings(&self) -> Settings {
+    fn settings(&self, tuned: Arc<Tuned>) -> Settings {
         let FrameArgs { width, height, stride, format, rate, matrix, range, .. } = &self.frames;
-        let FrameArgs { silence, every, rotate, mirror, roi, .. } = &self.frames;
+        let FrameArgs { silence, every, rotate, mirror, .. } = &self.frames;
         let wanted = Wanted {
             size: width.zip(*height),
             stride: *stride,
@@ -188,8 +189,15 @@ impl Args {
             colours: ColourTags { matrix: *matrix, range: *range },
             stop: Arc::default(),
         };
-        let framing = Framing { turn: *rotate, mirror: *mirror, region: *roi };
-        Settings { source: self.source.clone(), wanted, framing, every: *every }
+        let framing = Framing { turn: *rotate, mirror: *mirror };
+        Settings { source: self.source.clone(), wanted, framing, tuned, every: *every }
+    }
+
+    /// The settings that may change at run time, as they are at the start.
+    const fn tuning(&self) -> Tuning {
+        let LabelArgs { average, threshold, hysteresis, .. } = self.labelling;
+        let steadiness = Steadiness { frames: average, threshold, hysteresis };
+        Tuning { steadiness, region: self.frames.roi }
     }
 
     fn form(&self) -> Form {
@@ -207,8 +215,9 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     let options =
         OpenOptions { engine: args.engine, preprocess: args.preprocess.clone(), checksum: Checksum::Verify, threads };
     let network = engine::open(&args.model, &options)?;
+    let tuned = Arc::new(Tuned::new(args.tuning()));
     #[cfg(feature = "serve")]
-    let live = args.page.start(&args.model, options, args.labels.as_deref())?;
+    let live = args.page.start(&args.model, options, args.labels.as_deref(), &tuned, args.config.clone())?;
     let labels = Labels::of(&*network, args.labels.as_deref())?;
     let LabelArgs { snapshots, snapshots_keep, on_change, on_change_limit, .. } = &args.labelling;
     let keep = snapshots_keep.map(|keep| keep as usize);
@@ -220,7 +229,8 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     let mut stdout = std::io::stdout();
     let out = if args.form() == Form::Live { &mut stdout } else { out };
     let mut outputs = Outputs::new(args.form(), out);
-    let Some(mut pipeline) = Pipeline::start(args.settings(), network.preprocessor().clone(), stop)? else {
+    let Some(mut pipeline) = Pipeline::start(args.settings(tuned.clone()), network.preprocessor().clone(), stop)?
+    else {
         outputs.end(Counts::default(), None)?;
         return Ok(ExitCode::SUCCESS);
     };
@@ -228,6 +238,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
         args,
         network: &*network,
         labels: &labels,
+        tuned,
         hook: on_change.clone().map(|command| Hook::new(command, Duration::from_secs(*on_change_limit))),
         snapshots,
         outputs,
@@ -269,6 +280,7 @@ struct Watcher<'a> {
     args: &'a Args,
     network: &'a dyn Network,
     labels: &'a Labels,
+    tuned: Arc<Tuned>,
     hook: Option<Hook>,
     snapshots: Option<Snapshots>,
     outputs: Outputs<'a>,
@@ -282,8 +294,7 @@ struct Watcher<'a> {
 impl Watcher<'_> {
     /// Until the source ends, enough frames were classified, or a signal comes.
     fn watch(&mut self, pipeline: &Pipeline, stop: &'static AtomicBool) -> Result<()> {
-        let LabelArgs { average, threshold, hysteresis, .. } = self.args.labelling;
-        let mut steady = SteadyLabel::new(Steadiness { frames: average, threshold, hysteresis });
+        let mut steady = SteadyLabel::new(self.tuned.get().steadiness);
         let mut worker = self.network.worker();
         worker.stop_at(stop);
         let mut seen = Seen::default();
@@ -333,6 +344,7 @@ impl Watcher<'_> {
                 check_labels(self.labels, &scores, self.args.labels.as_deref().unwrap_or(&self.args.model))?;
             }
             classified += 1;
+            steady.adjust(self.tuned.get().steadiness);
             let changed = steady.update(&scores);
             let latency_ms = milliseconds(seen.captured.elapsed());
             if changed {
@@ -375,7 +387,7 @@ impl Watcher<'_> {
             }
             #[cfg(feature = "serve")]
             if let Some(live) = &mut self.live {
-                live.tell(&moment, &scores, &mut seen.picture);
+                live.tell(&moment, &scores, self.labels, &mut seen.picture);
             }
         }
         Ok(())

@@ -1,15 +1,16 @@
 //! The live page of `tinception camera`.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
 
+use crate::camera::tuning::Tuned;
 use crate::engine::{self, OpenOptions};
 use crate::labels::Labels;
 use crate::output::notice;
-use crate::serve::{self, Access, Desk, Feed, HostName, Live};
+use crate::serve::{self, Access, Desk, Feed, HostName, Live, Panel};
 
 /// Where the page is, and who sees it.
 #[derive(clap::Args, Debug)]
@@ -29,8 +30,16 @@ pub(crate) struct PageArgs {
 }
 
 impl PageArgs {
-    /// Serves the page, if it is asked for. Pictures that are posted to it are classified by a network of its own.
-    pub(crate) fn start(&self, model: &Path, options: OpenOptions, labels: Option<&Path>) -> Result<Option<Live>> {
+    /// Serves the page, if it is asked for. Pictures that are posted to it are classified by a network of its own. The
+    /// settings in `tuned` can be changed there, and saved to `config`.
+    pub(crate) fn start(
+        &self,
+        model: &Path,
+        options: OpenOptions,
+        labels: Option<&Path>,
+        tuned: &Arc<Tuned>,
+        config: Option<PathBuf>,
+    ) -> Result<Option<Live>> {
         let Some(address) = self.serve else { return Ok(None) };
         let access = Access::new(address, self.token.clone(), self.allow_host.clone())?;
         let labels = labels.map(Labels::read).transpose()?;
@@ -39,8 +48,9 @@ impl PageArgs {
         let options = OpenOptions { threads: 1, ..options };
         let desk = Desk::start(labels, move || engine::open(&model, &options))?;
         let feed = Arc::new(Feed::new());
-        let bound = serve::start(address, access.clone(), feed.clone(), desk)?;
+        let panel = Panel::new(tuned.clone(), config);
+        let bound = serve::start(address, access.clone(), feed.clone(), desk, panel)?;
         notice(format_args!("live page: {}", access.url(bound)));
-        Live::start(feed).map(Some)
+        Live::start(feed, tuned.clone()).map(Some)
     }
 }
