@@ -2,7 +2,7 @@
 //!
 //! Markup, style, program and chart library are files of their own, so that each is read by tools that know its kind. What a
 //! browser gets is one answer that needs nothing else, without the comments and the indentation of its parts. Its style and
-//! its programs carry a number that is drawn for each answer; the policy that goes with it lets no other style or program
+//! its program carry a number that is drawn for each answer; the policy that goes with it lets no other style or program
 //! run, whatever a label holds.
 
 use std::sync::LazyLock;
@@ -25,7 +25,7 @@ static PAGE: LazyLock<String> = LazyLock::new(|| {
         &terse(include_str!("page/body.html")),
         "<script nonce=\"{nonce}\">\n",
         CHARTS,
-        "</script>\n<script nonce=\"{nonce}\">\n",
+        "\n",
         &terse(include_str!("page/page.js")),
         "</script>\n",
     ]

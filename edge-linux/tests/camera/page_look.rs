@@ -22,13 +22,20 @@ pub(crate) struct Camera {
 
 /// A camera that sees these photos over and over again.
 pub(crate) fn camera(photographs: &[&str], args: &str) -> (Camera, tempfile::TempDir) {
+    camera_of(photographs, 1, args)
+}
+
+/// A camera that sees each photo for so many frames.
+pub(crate) fn camera_of(photographs: &[&str], frames: usize, args: &str) -> (Camera, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let pictures = folder.path().join("pictures");
     fs::create_dir(&pictures).expect("made");
-    for photo in photographs {
-        fs::copy(photos().join(photo), pictures.join(photo)).expect("copied");
+    for (index, photo) in photographs.iter().enumerate() {
+        for frame in 0..frames {
+            let name = format!("{index:03}-{frame:03}-{photo}");
+            fs::copy(photos().join(photo), pictures.join(name)).expect("copied");
+        }
     }
-    let args = args.replace("FOLDER", &folder.path().display().to_string());
     let mut program = command(&format!(
         "camera images:{} --serve 127.0.0.1:0 --token {TOKEN}{}{args}",
         pictures.display(),

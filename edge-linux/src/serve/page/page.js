@@ -1,4 +1,3 @@
-"use strict";
 const byId = (id) => document.getElementById(id);
 const MINUTE = 60_000;
 const query = location.search;
@@ -346,6 +345,8 @@ function setSettings(values) {
 // What stands in a field; what is no number is sent as it is, and refused.
 const number = (name) => byId(name).validity.badInput ? "?" : byId(name).value === "" ? null : Number(byId(name).value);
 async function change(wanted) {
+  // A text that is the same again would not be read out.
+  put(byId("answer"), "");
   try {
     const values = await ask("api/settings", { method: "POST", body: JSON.stringify(wanted) });
     isEdited = false;
@@ -363,6 +364,7 @@ byId("form").onsubmit = (event) => {
   change({ threshold: number("threshold"), hysteresis: number("hysteresis"), average: number("average"), roi: isWhole ? null : part });
 };
 byId("save").onclick = async () => {
+  put(byId("answer"), "");
   try {
     put(byId("answer"), `Saved to ${(await ask("api/settings/save", { method: "POST" })).saved}.`);
   } catch (error) {
