@@ -21,13 +21,18 @@ pub(crate) struct Tuned(Mutex<State>);
 #[derive(Debug)]
 struct State {
     tuning: Tuning,
+    #[cfg(feature = "serve")]
     changes: u64,
 }
 
 impl Tuned {
     /// The settings at the start.
     pub(crate) const fn new(tuning: Tuning) -> Self {
-        Self(Mutex::new(State { tuning, changes: 0 }))
+        Self(Mutex::new(State {
+            tuning,
+            #[cfg(feature = "serve")]
+            changes: 0,
+        }))
     }
 
     /// The settings that hold now.

@@ -16,7 +16,7 @@ use crate::serve::{self, Access, Desk, Feed, HostName, Live, Panel};
 #[derive(clap::Args, Debug)]
 pub(crate) struct PageArgs {
     /// Serve a live page: picture, labels, times, also for programs (/events, /metrics, /healthz, /snapshot.jpg,
-    /// /stream.mjpg, /api/classify)
+    /// /stream.mjpg, /api/classify, /api/settings)
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:8080")]
     serve: Option<SocketAddr>,
     /// What clients have to show, in the page's address (?token=...) or as a bearer's token; drawn anew at each start if

@@ -50,6 +50,7 @@ impl Browser {
         let folder = format!("--user-data-dir={}", profile.path().display());
         let arguments = [
             "--headless",
+            "--hide-scrollbars",
             "--no-sandbox",
             "--disable-gpu",
             "--disable-quic",
