@@ -44,6 +44,8 @@ pub(super) struct Settings {
     picture: Option<PictureSize>,
     /// Whether there is a file to save them to.
     can_save: bool,
+    /// How often they have changed, as events tell it.
+    changes: u64,
 }
 
 /// A part of the upright picture, in pixels.
@@ -63,6 +65,8 @@ impl Panel {
 
     /// The settings that hold now; `newest` is the newest frame.
     pub(super) fn settings(&self, newest: Option<&Update>) -> Settings {
+        // Read first: a change between the two is told again by the next event.
+        let changes = self.tuned.changes();
         let Tuning { steadiness, region } = self.tuned.get();
         let roi = |Region { x, y, size }: Region| Roi { x, y, width: size.width, height: size.height };
         Settings {
@@ -73,6 +77,7 @@ impl Panel {
             roi: region.map(roi),
             picture: newest.and_then(|update| update.picture),
             can_save: self.config.is_some(),
+            changes,
         }
     }
 

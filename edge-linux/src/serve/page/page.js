@@ -234,7 +234,7 @@ function details(update, now, name) {
   board(update.board);
   if (update.picture) size = update.picture;
   byId("picture").style.aspectRatio = `${size.width} / ${size.height}`;
-  if (update.settings !== known) loadSettings(update.settings);
+  if (update.settings > known) loadSettings();
   if (historyDue && performance.now() - historyTime > 2000) history(now - 1000 * update.time);
   // Screen readers hear of a change, but not of each: at most one in five seconds.
   if (name !== spoken && performance.now() - spokenTime > 5000) {
@@ -325,15 +325,16 @@ byId("whole").onclick = () => change({ roi: null });
 const sides = ["x", "y", "width", "height"];
 const fields = ["threshold", "hysteresis", "average", ...sides];
 let settings;
-// How often they had changed when they were read.
-let known;
+// How often they had changed when they were read: what this page changes is not read again.
+let known = -1;
 let isEdited = false;
-async function loadSettings(changes) {
-  known = changes;
-  try { setSettings(await ask("api/settings")); } catch { known = undefined; }
+async function loadSettings() {
+  known = Infinity;
+  try { setSettings(await ask("api/settings")); } catch { known = -1; }
 }
 function setSettings(values) {
   settings = values;
+  known = values.changes;
   if (values.picture) size = values.picture;
   if (!corner) outline(values.roi);
   byId("threshold").placeholder = values.usual_threshold ?? "";
@@ -431,7 +432,11 @@ byId("paste").onclick = async () => {
 
 function connect() {
   const events = new EventSource(at("events"));
-  events.onopen = () => { known = undefined; look(); };
+  events.onopen = () => {
+    look();
+    // Again with the first frame: it tells the picture's size, and the usual threshold.
+    loadSettings().then(() => { known = -1; });
+  };
   events.onmessage = take;
   events.onerror = () => {
     put(byId("state"), "no connection; trying again");
@@ -441,5 +446,4 @@ function connect() {
 }
 try { theme.value = localStorage.getItem("theme") ?? ""; } catch { }
 setTheme();
-loadSettings();
 connect();

@@ -30,7 +30,7 @@ fn settings_change_while_the_camera_runs() {
     let served = serve(None);
     let start = json!({
         "threshold": null, "usual_threshold": null, "hysteresis": 0.1, "average": 5, "roi": null, "picture": null,
-        "can_save": false,
+        "can_save": false, "changes": 0,
     });
     assert_eq!(served.settings("GET", "", "", b""), (200, start.clone()));
     served.feed.publish(frame());
@@ -39,6 +39,7 @@ fn settings_change_while_the_camera_runs() {
     for (name, value) in [
         ("threshold", json!(0.75)),
         ("average", json!(9)),
+        ("changes", json!(1)),
         ("usual_threshold", json!(0.35)),
         ("picture", json!({ "width": 64, "height": 48 })),
     ] {
