@@ -41,7 +41,7 @@ pub(crate) const fn most_ranges(threads: usize) -> usize {
 /// The pixels of an output, and how they are cut.
 #[derive(Clone, Debug)]
 pub(crate) struct Cut {
-    /// The pixels.
+    /// The output pixels that are to be computed.
     pub pixels: Range<usize>,
     /// Ranges begin at multiples of this.
     pub unit: usize,
@@ -112,11 +112,11 @@ pub(crate) struct Memory<'a> {
 /// The sizes of a range's memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MemorySizes {
-    /// Bytes.
+    /// Bytes of scratch for patches.
     pub scratch: usize,
-    /// Elements of 16 bits.
+    /// Elements of 16 bits for widened operands.
     pub workspace: usize,
-    /// Bytes.
+    /// Bytes of rows between two steps that run row by row.
     pub rows: usize,
 }
 

@@ -7,7 +7,7 @@
 /// Height, width and channels of a tensor, in elements. Layout is NHWC, the batch is always one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Shape {
-    /// Rows.
+    /// Number of rows.
     pub height: u32,
     /// Pixels in a row.
     pub width: u32,
@@ -39,13 +39,13 @@ impl Shape {
 /// Rows and columns added around an input. A convolution reads its input's zero point there; a pool ignores them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Padding {
-    /// Rows above.
+    /// Rows above the input.
     pub top: u32,
-    /// Columns to the left.
+    /// Columns to the left of the input.
     pub left: u32,
-    /// Rows below.
+    /// Rows below the input.
     pub bottom: u32,
-    /// Columns to the right.
+    /// Columns to the right of the input.
     pub right: u32,
 }
 

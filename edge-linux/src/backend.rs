@@ -57,7 +57,7 @@ fn zeros(length: usize) -> Result<&'static mut [i16]> {
 }
 
 fn no_memory(bytes: usize) -> String {
-    format!("there are no {} bytes of memory for the network", grouped(bytes as u64))
+    format!("there is not enough memory for the network, which needs {} bytes", grouped(bytes as u64))
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use crate::commands::{
 use crate::commands::{camera, camera_config, cameras};
 use crate::terminal::{is_obeyed, plain};
 
-/// Classifies pictures with convolutional networks: int8 (.tin) with the same bits on every processor, float (.onnx)
-/// for comparison, and compiles the one into the other.
+/// Classifies pictures with convolutional networks. A network in int8 (.tin) gives the same bits on every processor; it is
+/// compiled from a network in float (.onnx), which runs, too, for comparison.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -25,14 +25,14 @@ use crate::terminal::{is_obeyed, plain};
         tinception demo\n  \
         tinception classify photo.jpg\n\n\
         Compile a network, then classify a photo with it:\n  \
-        tinception quantize googlenet.onnx --calibration photos/ --labels synset_words.txt \\\n      \
-        --preset caffe-imagenet -o googlenet.tin\n  \
+        tinception quantize googlenet.onnx --calibration photos/ \\\n      \
+        --labels synset_words.txt --preset caffe-imagenet -o googlenet.tin\n  \
         tinception classify photo.jpg --model googlenet.tin\n\n\
-        Exit codes: 0 success, 1 a self-test that fails or no memory or descriptor left, 2 bad input (one line on stderr \
-        for each)."
+        Exit codes: 0 for success; 1 if a self-test fails, or if the system runs out of memory or file descriptors; 2 \
+        for bad input, with one line on standard error for each error."
 )]
 pub(crate) struct Cli {
-    /// What to do.
+    /// What the program is to do.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -70,18 +70,18 @@ fn end(error: &clap::Error) -> ! {
     error.exit()
 }
 
-/// The commands.
+/// What the program can be told to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show what the models on board see on the photos on board
+    /// Classify the photos on board with the models on board
     Demo(demo::Args),
     /// Build a float network (.onnx) from a file of weights: PyTorch, safetensors, Caffe
     Import(import::Args),
     /// Compile a float network (.onnx) into an int8 one (.tin)
     Quantize(quantize::Args),
-    /// Say what is on pictures
+    /// Classify pictures
     Classify(classify::Args),
-    /// Say what a camera sees, frame by frame
+    /// Classify what a camera sees, frame by frame
     #[cfg(feature = "camera")]
     Camera(Box<camera::Args>),
     /// List cameras, their formats and sizes
@@ -95,16 +95,54 @@ pub(crate) enum Command {
     Inspect(inspect::Args),
     /// Run a .tin file's self-test on this machine
     Selftest(selftest::Args),
-    /// Time a network, whole and per step
+    /// Measure how long a network takes, as a whole and step by step
     Bench(bench::Args),
-    /// Say what a .tin file needs on a microcontroller: flash, RAM, instructions, and which boards it fits
+    /// Estimate what a .tin file needs on a microcontroller: flash, RAM, instructions, and the boards that it fits
     FirmwareReport(firmware_report::Args),
     /// List the models on board and public weights
     Zoo(zoo::Args),
-    /// Fetch public weights, verified
+    /// Fetch public weights and verify them
     Fetch(fetch::Args),
     /// Write manual pages and completions
     #[cfg(feature = "manual")]
     #[command(hide = true)]
     Manual(manual::Args),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// The text behind the options of each command, with the command's name.
+    fn texts() -> Vec<(String, String)> {
+        let program = Cli::command();
+        let commands = program.get_subcommands().chain([&program]);
+        let text =
+            |command: &clap::Command| Some((command.get_name().to_owned(), command.get_after_help()?.to_string()));
+        commands.filter_map(text).collect()
+    }
+
+    #[test]
+    fn sentences_are_broken_by_the_terminal_alone() {
+        let texts = texts();
+        assert!(texts.len() >= 10, "{texts:?}");
+        for (command, text) in texts {
+            let lines: Vec<&str> = text.lines().collect();
+            for pair in lines.windows(2) {
+                let is_text = |line: &str| !line.is_empty() && !line.starts_with(' ');
+                assert!(!is_text(pair[0]) || !is_text(pair[1]), "{command}: {pair:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn commands_and_lists_fit_in_eighty_columns() {
+        for (command, text) in texts() {
+            for line in text.lines().filter(|line| line.starts_with(' ')) {
+                assert!(line.chars().count() <= 80, "{command}: {line}");
+            }
+        }
+    }
 }

@@ -39,7 +39,9 @@ pub(crate) fn check<'a>(path: &Path, inputs: impl IntoIterator<Item = &'a Path>)
                 let input = input.display();
                 return Err(file_error(
                     path,
-                    format_args!("is the input {input}, which it would overwrite; give another name for the output"),
+                    format_args!(
+                        "is the same file as the input {input}, which the output would overwrite; give another name for the output"
+                    ),
                 ));
             }
         }
@@ -149,7 +151,10 @@ impl Place {
                     use std::os::unix::fs::FileTypeExt;
 
                     if existing.file_type().is_socket() || existing.file_type().is_block_device() {
-                        bail!("{}: is a socket or a disk, which is not written to; give a file name", path.display());
+                        bail!(
+                            "{}: is a socket or a disk, which this program does not write to; give a file name",
+                            path.display()
+                        );
                     }
                 }
                 Ok(Self::Special(existing))

@@ -27,7 +27,7 @@ pub(crate) fn check(path: &Path) -> Result<Metadata> {
         return Ok(metadata);
     }
     let what = kind(&metadata);
-    Err(file_error(path, format_args!("is {what}, not a file; give a file")))
+    Err(file_error(path, format_args!("is {what}, not a regular file; give a regular file")))
 }
 
 /// What something that is no regular file is.
@@ -61,7 +61,7 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     }
     let mut bytes = Vec::new();
     let room = usize::try_from(length).ok().and_then(|length| bytes.try_reserve_exact(length + 1).ok());
-    room.ok_or_else(|| file_error(path, "there is no memory to read it"))?;
+    room.ok_or_else(|| file_error(path, "there is not enough memory to read it"))?;
     // It may grow meanwhile, and what lies in /proc has no length.
     File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes)).with_context(unreadable)?;
     if bytes.len() as u64 > most {
@@ -93,10 +93,13 @@ impl Found {
 
     /// How many files were passed over, in words; `None` where there were none.
     pub(crate) fn note(&self) -> Option<String> {
-        let files = if self.passed_over() == 1 { "file that is" } else { "files that are" };
-        (self.passed_over() > 0).then(|| {
-            format!("{} {files} not named as JPEG, PNG, BMP or WebP passed over: {}", self.passed_over(), self.kinds())
-        })
+        let files = if self.passed_over() == 1 {
+            "file was passed over, as it is"
+        } else {
+            "files were passed over, as they are"
+        };
+        (self.passed_over() > 0)
+            .then(|| format!("{} {files} not named as JPEG, PNG, BMP or WebP: {}", self.passed_over(), self.kinds()))
     }
 }
 
@@ -111,7 +114,8 @@ pub(crate) fn find(folder: &Path) -> Result<Found> {
     let mut found = Found::default();
     collect(folder, DEPTH, &mut HashSet::new(), &mut found)?;
     if found.pictures.is_empty() {
-        let other = found.note().map(|note| format!(", or convert what is there ({note})")).unwrap_or_default();
+        let other =
+            found.note().map(|note| format!(", or convert the files that are there ({note})")).unwrap_or_default();
         let message = format_args!("holds no pictures; put JPEG, PNG, BMP or WebP files into it{other}");
         return Err(file_error(folder, message));
     }

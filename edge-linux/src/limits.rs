@@ -38,7 +38,7 @@ pub(crate) fn check(path: &Path, model: &Model<'_>, backend: AnyBackend, threads
     Err(file_error(
         path,
         format_args!(
-            "the network takes {} {of}; a file of this size may take {}. If you trust it, set {VARIABLE}=off",
+            "the network takes {} {of}, but a file of this size may take only {}; if you trust the file, set the variable {VARIABLE}=off",
             grouped(asked),
             grouped(allowed)
         ),

@@ -32,6 +32,7 @@ mod ranking;
 mod resize;
 #[cfg(feature = "serve")]
 mod serve;
+mod shorten;
 #[cfg(feature = "camera")]
 mod systemd;
 mod terminal;

@@ -88,12 +88,12 @@ pub(crate) fn sha256(path: &Path) -> Result<String> {
     Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// How a table's column stands.
+/// On which side the cells of a column are aligned.
 #[derive(Clone, Copy)]
 pub(crate) enum Align {
-    /// Text.
+    /// On the left, as text does.
     Left,
-    /// Numbers.
+    /// On the right, as numbers do.
     Right,
 }
 

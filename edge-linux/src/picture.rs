@@ -10,27 +10,30 @@
 //!
 //! A picture is a stranger's, so nothing is taken at its word: a [`Budget`] is held against what decoding would make of it
 //! before anything is made. JPEG pictures go row by row, so that a photo of 100 megapixels needs no more memory than a row
-//! of blocks; of the other formats the decoder holds the whole picture in its own pixels.
+//! of blocks, and so do BMP pictures that are not compressed; of the others the decoder holds the whole picture in its own
+//! pixels.
 
+mod bmp;
 mod foreign;
 mod jpeg;
+mod png;
 mod turn;
 #[cfg(any(feature = "camera", test))]
 #[cfg_attr(not(feature = "camera"), allow(dead_code))]
 mod upright;
+mod webp;
 
-use std::io::Cursor;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
-use image::metadata::Orientation;
-use image::{ColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 use tinception_core::image::{MAX_SIDE, Size};
 
+#[cfg(any(feature = "camera", test))]
 pub(crate) use self::jpeg::Headers as JpegHeaders;
 #[cfg(feature = "camera")]
 pub(crate) use self::jpeg::decode_jpeg;
+pub(crate) use self::png::encode as encode_png;
 pub(crate) use self::turn::Turn;
 #[cfg(feature = "camera")]
 pub(crate) use self::upright::RgbPicture;
@@ -40,9 +43,9 @@ use crate::output::file_error;
 /// What a stranger's picture may cost, counted for what is made of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
-    /// Pixels.
+    /// Most pixels of a picture.
     pub(crate) pixels: u64,
-    /// Bytes of memory: the file, what its decoder holds and what is kept of the pixels.
+    /// Most bytes of memory: the file, what its decoder holds and what is kept of the pixels.
     pub(crate) bytes: u64,
     /// Scans of a JPEG picture times its pixels. A progressive one has about ten.
     pub(crate) scanned: u64,
@@ -96,13 +99,13 @@ impl Budget {
 /// What takes a picture's rows while it is decoded.
 pub(crate) trait Rows {
     /// Bytes of memory that it will hold for a picture of `stored` size.
-    fn bytes(&self, stored: Size, orientation: Orientation) -> u64;
+    fn bytes(&self, stored: Size, turn: Turn) -> u64;
 
-    /// Makes ready for the rows of a picture of `stored` size that is turned upright as `orientation` says.
+    /// Makes ready for the rows of a picture of `stored` size that `turn` brings upright.
     ///
     /// # Errors
     /// Why such a picture is of no use.
-    fn begin(&mut self, stored: Size, orientation: Orientation) -> Result<(), String>;
+    fn begin(&mut self, stored: Size, turn: Turn) -> Result<(), String>;
 
     /// Takes row `y` as it is stored, three bytes a pixel; all rows come in order.
     fn row(&mut self, y: u32, rgb: &[u8]);
@@ -122,20 +125,43 @@ pub(crate) fn parse(bytes: &[u8], path: &Path, budget: &Budget, rows: &mut dyn R
     decode(bytes, budget, rows).map_err(|message| file_error(path, message))
 }
 
+/// The formats that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// ITU-T T.81.
+    Jpeg,
+    /// The W3C's recommendation.
+    Png,
+    /// Windows' bitmaps.
+    Bmp,
+    /// RFC 9649.
+    WebP,
+}
+
+impl Format {
+    /// The format of a file with these bytes, as its first ones say.
+    pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [0xFF, 0xD8, 0xFF, ..] => Some(Self::Jpeg),
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Some(Self::Png),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::WebP),
+            [b'B', b'M', ..] => Some(Self::Bmp),
+            _ => None,
+        }
+    }
+}
+
 fn decode(bytes: &[u8], budget: &Budget, rows: &mut dyn Rows) -> Result<(), String> {
     if bytes.is_empty() {
         return Err("the file is empty; copy it again".into());
     }
-    let format = image::guess_format(bytes).ok().filter(ImageFormat::reading_enabled);
-    let Some(format) = format else { return Err(foreign::describe(bytes)) };
-    if format == ImageFormat::Jpeg {
-        return decode_jpeg_file(bytes, budget, rows);
+    match Format::of(bytes) {
+        Some(Format::Jpeg) => jpeg::decode(bytes, budget, rows),
+        Some(Format::Png) => png::decode(bytes, budget, rows),
+        Some(Format::Bmp) => bmp::decode(bytes, budget, rows),
+        Some(Format::WebP) => webp::decode(bytes, budget, rows),
+        None => Err(foreign::describe(bytes)),
     }
-    // Its decoder doesn't look at the end.
-    if format == ImageFormat::WebP && !is_complete_riff(bytes) {
-        return Err(TRUNCATED.into());
-    }
-    decode_whole(bytes, format, budget, 0, rows)
 }
 
 const TRUNCATED: &str = "the picture is truncated; copy it again";
@@ -144,125 +170,20 @@ fn damaged(why: impl std::fmt::Display) -> String {
     format!("the picture is truncated or damaged ({why}); copy it again")
 }
 
-fn decode_jpeg_file(bytes: &[u8], budget: &Budget, rows: &mut dyn Rows) -> Result<(), String> {
-    let headers = JpegHeaders::read(bytes).ok_or(TRUNCATED)?;
-    headers.check(budget)?;
-    let (size, orientation) = (headers.size, headers.orientation);
-    let coefficients = headers.coefficient_bytes();
-    if headers.is_cmyk() {
-        return decode_whole(bytes, ImageFormat::Jpeg, budget, coefficients, rows);
-    }
-    let held = bytes.len() as u64 + coefficients + rows.bytes(size, orientation);
-    budget.check(size, held)?;
-    let _alone = budget.wait(held);
-    rows.begin(size, orientation)?;
-    jpeg::decode_rows(bytes, |y, row| rows.row(y, row)).map_err(damaged)?.ok_or_else(|| damaged("its colours"))
-}
-
-/// Decodes with a decoder that gives all pixels at once, and holds `held` bytes besides.
-fn decode_whole(
-    bytes: &[u8],
-    format: ImageFormat,
-    budget: &Budget,
-    held: u64,
-    rows: &mut dyn Rows,
-) -> Result<(), String> {
-    /// Most bytes that a PNG picture's colour profile and the like may inflate to.
-    const PROFILE: u64 = 8 << 20;
-    let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(PROFILE);
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(damaged)?;
-    let (width, height) = decoder.dimensions();
-    let size = Size::new(width, height);
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let (colour, pixels) = (decoder.color_type(), u64::from(width) * u64::from(height));
-    let own = match format {
-        ImageFormat::WebP => webp_bytes(bytes) * pixels,
-        // Its decoder has a copy of the file.
-        ImageFormat::Jpeg => bytes.len() as u64,
-        ImageFormat::Png => PROFILE,
-        _ => 0,
-    };
-    let held = held.saturating_add(bytes.len() as u64).saturating_add(own).saturating_add(decoder.total_bytes());
-    let held = held.saturating_add(rows.bytes(size, orientation));
-    budget.check(size, held)?;
-    let _alone = budget.wait(held);
-    rows.begin(size, orientation)?;
-    let mut source = Vec::new();
-    let length = usize::try_from(decoder.total_bytes()).map_err(damaged)?;
-    source.try_reserve_exact(length).map_err(|_| format!("there is no memory for {width} x {height} pixels"))?;
-    source.resize(length, 0);
-    decoder.read_image(&mut source).map_err(damaged)?;
-    let stride = width as usize * usize::from(colour.bytes_per_pixel());
-    let mut rgb = Vec::with_capacity(width as usize * 3);
-    for (y, row) in (0..height).zip(source.chunks_exact(stride.max(1))) {
-        rgb.clear();
-        to_rgb(colour, row, &mut rgb)?;
-        rows.row(y, &rgb);
-    }
-    Ok(())
-}
-
-/// Turns a row of a decoder's pixels into RGB.
-fn to_rgb(colour: ColorType, row: &[u8], rgb: &mut Vec<u8>) -> Result<(), String> {
-    /// `round(value / 257)`: 16 bits to 8.
-    fn byte(value: [u8; 2]) -> u8 {
-        ((u32::from(u16::from_ne_bytes(value)) + 128) / 257) as u8
-    }
-    match colour {
-        ColorType::Rgb8 => rgb.extend_from_slice(row),
-        ColorType::Rgba8 => rgb.extend(row.as_chunks().0.iter().flat_map(|&[red, green, blue, _]| [red, green, blue])),
-        ColorType::L8 => rgb.extend(row.iter().flat_map(|luma| [*luma; 3])),
-        ColorType::La8 => rgb.extend(row.as_chunks().0.iter().flat_map(|&[luma, _]| [luma; 3])),
-        ColorType::Rgb16 => rgb.extend(row.as_chunks().0.iter().map(|value| byte(*value))),
-        ColorType::Rgba16 => {
-            let pixels = row.as_chunks::<8>().0.iter();
-            rgb.extend(pixels.flat_map(|&[a, b, c, d, e, f, _, _]| [byte([a, b]), byte([c, d]), byte([e, f])]));
-        }
-        ColorType::L16 => rgb.extend(row.as_chunks().0.iter().flat_map(|luma| [byte(*luma); 3])),
-        ColorType::La16 => rgb.extend(row.as_chunks::<4>().0.iter().flat_map(|&[a, b, _, _]| [byte([a, b]); 3])),
-        other => return Err(format!("pixels of {other:?} are not read; save it as an ordinary PNG")),
-    }
-    Ok(())
-}
-
-/// Bytes a pixel that a WebP picture's decoder holds besides the pixels it gives.
-fn webp_bytes(bytes: &[u8]) -> u64 {
-    /// Planes of luma and of colour differences at half the size.
-    const LOSSY: u64 = 2;
-    /// The same, and the alpha channel's own picture.
-    const WITH_ALPHA: u64 = 8;
-    /// A frame's and the canvas' four bytes a pixel besides.
-    const ANIMATED: u64 = 16;
-    /// Four bytes a pixel, and the tables of blocks.
-    const LOSSLESS: u64 = 5;
-    let mut rest = bytes.get(12..).unwrap_or_default();
-    let mut most = LOSSY;
-    while let Some(([a, b, c, d, length @ ..], body)) = rest.split_first_chunk::<8>() {
-        most = most.max(match &[*a, *b, *c, *d] {
-            b"VP8L" => LOSSLESS,
-            b"ALPH" => WITH_ALPHA,
-            b"ANIM" | b"ANMF" => ANIMATED,
-            _ => LOSSY,
-        });
-        // Chunks have an even length.
-        let length = u64::from(u32::from_le_bytes(*length)).next_multiple_of(2);
-        rest = usize::try_from(length).ok().and_then(|length| body.get(length..)).unwrap_or_default();
-    }
-    most
-}
-
-/// Whether a RIFF file, as WebP is, has the length that its header says.
-fn is_complete_riff(bytes: &[u8]) -> bool {
-    let length = bytes.get(4..).and_then(<[u8]>::first_chunk).map(|length| u32::from_le_bytes(*length));
-    length.is_some_and(|length| bytes.len() as u64 >= 8 + u64::from(length))
+/// Room for so many bytes of a picture's pixels.
+fn buffer(length: u64, Size { width, height }: Size) -> Result<Vec<u8>, String> {
+    let mut pixels = Vec::new();
+    let length = usize::try_from(length).map_err(damaged)?;
+    pixels.try_reserve_exact(length).map_err(|_| format!("there is no memory for {width} x {height} pixels"))?;
+    pixels.resize(length, 0);
+    Ok(pixels)
 }
 
 #[cfg(test)]
 mod tests {
-    use image::{DynamicImage, ExtendedColorType, ImageEncoder};
+    use std::io::Cursor;
+
+    use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageFormat};
 
     use super::upright::{RgbPicture, Upright};
     use super::*;
@@ -342,6 +263,7 @@ mod tests {
         bmp[18..22].copy_from_slice(&40_000_u32.to_le_bytes());
         assert!(whole(&bmp).unwrap_err().contains("40000 x 30000 pixels are too many"));
     }
+
     /// `image` converts the same way, and is what this replaced.
     #[test]
     fn pixels_of_every_kind_become_rgb_as_a_peer_makes_them() {

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::shorten;
+
 const WIDTH: f64 = 1200.0;
 const LEFT: f64 = 90.0;
 const RIGHT: f64 = 20.0;
@@ -75,7 +77,7 @@ impl Drawing {
             drawing.text((LEFT - 8.0, y + 4.0), "text-anchor=\"end\"", &format!("{tick} {unit}"));
         }
         let size = (column * 0.9).clamp(4.0, 11.0);
-        for (index, name) in columns.iter().enumerate() {
+        for (index, name) in shorten::names(columns.iter().copied()).iter().enumerate() {
             let (x, y) = (LEFT + (index as f64 + 0.5) * column + size / 3.0, TOP + INNER_HEIGHT + 8.0);
             let turned = format!("text-anchor=\"end\" font-size=\"{size:.1}\" transform=\"rotate(-90 {x:.1} {y:.1})\"");
             drawing.text((x, y), &turned, name);

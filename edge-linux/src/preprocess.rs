@@ -23,22 +23,23 @@ use crate::resize::RowResizer;
 /// How pictures become the input of an .onnx network. A preset, single fields, or a preset with some fields changed.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct PreprocessArgs {
-    /// Preprocessing that the network was trained with
+    /// Named preprocessing that the network was trained with
     #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(preprocess::names()))]
     preset: Option<String>,
     /// Order of the network's colour channels
     #[arg(long, value_enum)]
     order: Option<Order>,
-    /// Subtracted from pixel values of 0 to 255: one number, or one for each channel in the network's order
+    /// Mean to subtract from pixel values of 0 to 255: one number, or one for each channel in the network's order
     #[arg(long, value_name = "A,B,C", allow_hyphen_values = true, value_parser = preprocess::numbers)]
     mean: Option<[f32; 3]>,
-    /// Divides what is left, on the scale of 0 to 255 (torchvision's 0.229 is 58.395)
+    /// Standard deviation to divide by, on the scale of 0 to 255 (torchvision's 0.229 is 58.395)
     #[arg(long, value_name = "A,B,C", value_parser = preprocess::numbers, conflicts_with = "scale")]
     std: Option<[f32; 3]>,
-    /// Multiplies what is left: an alternative to --std
+    /// Factor to multiply by; an alternative to --std
     #[arg(long, value_name = "A,B,C", allow_hyphen_values = true, value_parser = preprocess::numbers)]
     scale: Option<[f32; 3]>,
-    /// shorter:N (shorter side to N pixels, then the centre), stretch, or central:N (central N thousandths, stretched)
+    /// Resize: shorter:N (the shorter side to N pixels, then the centre is cut out), stretch, or central:N (the central N
+    /// thousandths, stretched)
     #[arg(long, value_name = "HOW", value_parser = preprocess::resize)]
     resize: Option<Resize>,
 }
@@ -158,7 +159,7 @@ impl Preprocessor {
             return Err(file_error(
                 model,
                 format_args!(
-                    "the network takes {} channels, the preprocessing gives {channels}; choose another --order",
+                    "the network takes {} channels, but the preprocessing gives {channels}; choose another --order",
                     input.channels
                 ),
             ));
@@ -173,8 +174,8 @@ impl Preprocessor {
             return Err(file_error(
                 model,
                 format_args!(
-                    "the network takes {width} x {height} pixels, and pictures are resized to {side} on their shorter \
-                     side, out of which these can't be cut; add --resize shorter:{usual} (its centre), --resize \
+                    "the network takes {width} x {height} pixels, which cannot be cut out of pictures whose shorter side \
+                     is resized to {side}; add --resize shorter:{usual} (its centre), --resize \
                      shorter:{least} or --resize stretch (the whole picture, distorted)"
                 ),
             ));

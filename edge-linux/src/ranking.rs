@@ -13,14 +13,14 @@ use crate::terminal::plain;
 /// A class and its scores.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Class {
-    /// Its index.
+    /// Index of the class in the network's output.
     pub(crate) class: usize,
-    /// Its name: synonyms separated by commas, the most usual one first.
+    /// Name of the class: synonyms separated by commas, the most usual one first.
     pub(crate) label: String,
-    /// Its id in the data set that it comes from; left out where the network states none.
+    /// Id of the class in its data set; left out where the network states none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<String>,
-    /// 0 to 1.
+    /// Probability of the class, from 0 to 1.
     pub(crate) probability: f64,
     /// What went into the softmax; null where the network gives probabilities only.
     pub(crate) logit: Option<f64>,
@@ -29,20 +29,22 @@ pub(crate) struct Class {
     pub(crate) independent: bool,
 }
 
+/// A class, with what these scores say of it.
+pub(crate) fn class(scores: &Scores, labels: &Labels, class: usize) -> Class {
+    let Label { id, name: label } = labels.get(class);
+    Class {
+        class,
+        label,
+        id,
+        probability: scores.probabilities.get(class).copied().unwrap_or_default(),
+        logit: scores.logit(class),
+        independent: scores.classes == Classes::Independent,
+    }
+}
+
 /// The `count` best classes, best first.
 pub(crate) fn best(scores: &Scores, labels: &Labels, count: u16) -> Vec<Class> {
-    let describe = |class| {
-        let Label { id, name: label } = labels.get(class);
-        Class {
-            class,
-            label,
-            id,
-            probability: scores.probabilities.get(class).copied().unwrap_or_default(),
-            logit: scores.logit(class),
-            independent: scores.classes == Classes::Independent,
-        }
-    };
-    scores.top(count.into()).into_iter().map(describe).collect()
+    scores.top(count.into()).into_iter().map(|best| class(scores, labels, best)).collect()
 }
 
 /// Writes a line for each class.

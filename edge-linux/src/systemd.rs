@@ -77,7 +77,7 @@ impl Service {
             && !self.reported
         {
             self.reported = true;
-            notice(format_args!("systemd cannot be told anything: {error}"));
+            notice(format_args!("cannot notify systemd: {error}"));
         }
     }
 }

@@ -4,6 +4,8 @@
 //! name round. So nothing that could be obeyed reaches it: the program's output goes through [`Plain`], and lines on standard
 //! error through [`plain`]. JSON says the same in its own escapes.
 
+pub(crate) mod graphics;
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};

@@ -26,7 +26,7 @@ pub(crate) fn for_file(path: &Path, engine: Option<Engine>, asked: Option<u16>) 
         (Engine::Core, asked) => Ok(asked.map_or_else(physical_cores, usize::from)),
         (Engine::Tract, None | Some(1)) => Ok(1),
         (Engine::Tract, Some(_)) => {
-            Err(file_error(path, "only .tin files run on several threads; leave --threads out"))
+            Err(file_error(path, "only .tin files run on a chosen number of threads; leave --threads out"))
         }
     }
 }

@@ -6,7 +6,8 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 const MODELS: [&str; 2] = ["googlenet", "nano"];
-const PHOTOS: [&str; 3] = ["cat.jpg", "coffee.jpg", "rocket.jpg"];
+const PHOTOS: [&str; 8] =
+    ["cat.jpg", "coffee.jpg", "dog.jpg", "lorikeet.jpg", "goldfish.jpg", "balloon.jpg", "car.jpg", "rocket.jpg"];
 
 /// Runs the program in an empty folder, where it can find no file by chance.
 fn tinception(args: &[&str]) -> Output {
@@ -30,13 +31,13 @@ fn photo(name: &str) -> PathBuf {
 
 #[test]
 fn the_demo_shows_every_photo_to_every_model() {
-    let text = succeeds(&["demo"]);
     let shown = json(&["demo", "--json"]);
     let shown = shown.as_array().expect("a list");
     assert_eq!(shown.len(), MODELS.len());
     for (model, name) in shown.iter().zip(MODELS) {
         assert_eq!(model["model"], name);
-        assert!(text.contains(&format!("\n{name}: ")) || text.starts_with(&format!("{name}: ")), "{text}");
+        let text = succeeds(&["demo", "--model", name]);
+        assert!(text.starts_with(&format!("{name}: ")), "{text}");
         assert!(model["ram_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{model}");
         let photos = model["photos"].as_array().expect("a list");
         assert_eq!(photos.len(), PHOTOS.len());
@@ -47,14 +48,89 @@ fn the_demo_shows_every_photo_to_every_model() {
             assert_eq!(top.len(), 5, "{seen}");
             assert!(text.contains(top[0]["label"].as_str().expect("a label")), "{text}");
         }
+        let alone = json(&["demo", "--model", name, "--json"]);
+        assert_eq!((alone[0]["model"].as_str(), alone[1].is_null()), (Some(name), true));
     }
-    let best = |model: usize, photo: usize, place: usize| &shown[model]["photos"][photo]["top"][place];
+    let best = |model: usize, photo: &str, place: usize| {
+        let at = PHOTOS.iter().position(|name| *name == photo).expect("a photo on board");
+        &shown[model]["photos"][at]["top"][place]
+    };
     let cats = ["n02123045", "n02123159", "n02124075"];
-    assert!(cats.iter().any(|cat| best(0, 0, 0)["id"] == *cat), "{}", best(0, 0, 0));
-    assert_eq!((best(0, 1, 0)["label"].as_str(), best(0, 1, 0)["id"].as_str()), (Some("espresso"), Some("n07920052")));
+    let cat = best(0, "cat.jpg", 0);
+    assert!(cats.iter().any(|id| cat["id"] == *id), "{cat}");
+    let coffee = best(0, "coffee.jpg", 0);
+    assert_eq!((coffee["label"].as_str(), coffee["id"].as_str()), (Some("espresso"), Some("n07920052")));
     let rockets = ["n03773504", "n04008634", "n04266014"];
-    assert!((0..3).any(|place| rockets.iter().any(|rocket| best(0, 2, place)["id"] == *rocket)), "{}", shown[0]);
-    assert_eq!((best(1, 0, 0)["label"].as_str(), best(1, 0, 0).get("id")), (Some("cat"), None), "no ids");
+    assert!(
+        (0..3).any(|place| rockets.iter().any(|id| best(0, "rocket.jpg", place)["id"] == *id)),
+        "{}",
+        best(0, "rocket.jpg", 0)
+    );
+    let cat = best(1, "cat.jpg", 0);
+    assert_eq!((cat["label"].as_str(), cat.get("id")), (Some("cat"), None), "nano has no ids");
+}
+
+#[test]
+fn the_demo_shows_the_default_model_and_ends_with_commands_that_work() {
+    let text = succeeds(&["demo"]);
+    assert!(
+        text.starts_with(&format!("{}: ", MODELS[0])) && !text.contains("\u{1b}"),
+        "no terminal, no pictures: {text}"
+    );
+    let (_, commands) = text.split_once("Try next:").expect("commands");
+    let commands: Vec<&str> = commands.trim().lines().map(str::trim).collect();
+    assert_eq!(commands.len(), 3, "{text}");
+    for command in commands {
+        let arguments = command.strip_prefix(env!("CARGO_BIN_EXE_tinception")).expect("the program as it was started");
+        let (arguments, _) = arguments.split_once('#').expect("what it does");
+        let mut arguments: Vec<&str> = arguments.split_whitespace().collect();
+        // The command is right up to the photo or camera, which are not there.
+        arguments.push("--help");
+        assert!(succeeds(&arguments).contains("Usage: "), "{command}");
+    }
+}
+
+/// The demo's output on a terminal of `script`, util-linux' pseudo-terminal, with these variables and options.
+#[cfg(target_os = "linux")]
+fn on_terminal(variables: &[(&str, &str)], options: &str, columns: u16) -> String {
+    let command = format!("stty rows 24 cols {columns} && {} demo --top 3 {options}", env!("CARGO_BIN_EXE_tinception"));
+    let output = Command::new("script")
+        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .envs(variables.iter().copied())
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("script, of util-linux, starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn terminals_get_the_pictures_that_they_can_show() {
+    let xterm = ("TERM", "xterm-256color");
+    let colours = [xterm, ("COLORTERM", "truecolor")];
+    let blocks = on_terminal(&colours, "", 80);
+    // 28 columns of 14 rows for each of 8 photos, and 12 columns of bars beside them in other characters.
+    assert_eq!(blocks.matches('\u{2580}').count(), 28 * 14 * PHOTOS.len());
+    assert!(blocks.contains("\u{1b}[38;2;") && on_terminal(&[xterm], "", 80).contains("\u{1b}[38;5;"));
+    for (variables, sequence) in [
+        (&[("TERM", "xterm-kitty")][..], "\u{1b}_Ga=T,f=24,s=224,v=224,"),
+        (&[xterm, ("TERM_PROGRAM", "WezTerm")], "\u{1b}]1337;File=inline=1;"),
+    ] {
+        assert_eq!(on_terminal(variables, "", 80).matches(sequence).count(), PHOTOS.len(), "{variables:?}");
+    }
+    for (variables, options, columns) in [
+        (&colours[..], "--no-pictures", 80),
+        (&colours, "--json", 80),
+        (&colours, "", 63),
+        (&[xterm, ("COLORTERM", "truecolor"), ("NO_COLOR", "1")], "", 80),
+        (&[("TERM", "dumb")], "", 80),
+    ] {
+        let plain = on_terminal(variables, options, columns);
+        assert!(!plain.contains('\u{1b}') && plain.contains("cat.jpg"), "{variables:?} {options} {columns}");
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub struct Artefact {
     pub bytes: &'static [u8],
     /// Top-1 accuracy in int8, in per cent, and on what it was measured.
     pub top1: (&'static str, &'static str),
-    /// Its licence.
+    /// Licence of the model, in a few words.
     pub licence: &'static str,
 }
 
@@ -74,6 +74,23 @@ pub const PHOTOS: &[Photo] = &[
         bytes: include_bytes!("../artefacts/photos/coffee.jpg"),
         source: "Rachel Michetti, CC0 1.0",
     },
+    Photo { name: "dog.jpg", bytes: include_bytes!("../artefacts/photos/dog.jpg"), source: "Snapwire, CC0 1.0" },
+    Photo {
+        name: "lorikeet.jpg",
+        bytes: include_bytes!("../artefacts/photos/lorikeet.jpg"),
+        source: "Skitterphoto, CC0 1.0",
+    },
+    Photo {
+        name: "goldfish.jpg",
+        bytes: include_bytes!("../artefacts/photos/goldfish.jpg"),
+        source: "Skitterphoto, CC0 1.0",
+    },
+    Photo {
+        name: "balloon.jpg",
+        bytes: include_bytes!("../artefacts/photos/balloon.jpg"),
+        source: "Skitterphoto, CC0 1.0",
+    },
+    Photo { name: "car.jpg", bytes: include_bytes!("../artefacts/photos/car.jpg"), source: "Pixabay, CC0 1.0" },
     Photo {
         name: "rocket.jpg",
         bytes: include_bytes!("../artefacts/photos/rocket.jpg"),

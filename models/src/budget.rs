@@ -83,7 +83,7 @@ impl Budget {
 /// A file asks for more than its budget has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exceeded {
-    /// Of what.
+    /// What the file asks too much of.
     pub resource: Resource,
     /// The file's bytes.
     pub file: u64,

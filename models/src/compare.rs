@@ -41,7 +41,7 @@ pub struct LayerComparison {
 /// How far the scores are from the float network's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ScoresComparison {
-    /// Pictures.
+    /// How many pictures were compared.
     pub pictures: usize,
     /// Those with the same best class. Of a single score, those on the same side of zero.
     pub agreeing: usize,

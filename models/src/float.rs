@@ -58,11 +58,11 @@ pub enum FloatError {
     /// The picture given has another size than the network's.
     #[error("the network takes {expected} numbers ({shape:?}), not {found}")]
     InputSize {
-        /// Numbers the network takes.
+        /// How many numbers the network takes.
         expected: u64,
         /// As height, width and channels.
         shape: Shape,
-        /// Numbers given.
+        /// How many numbers were given.
         found: usize,
     },
 }

@@ -21,7 +21,7 @@ pub struct Graph {
     pub nodes: Vec<Node>,
     /// The picture, as the first layer reads it: after `input_affine`.
     pub input: ValueId,
-    /// The scores.
+    /// The value that holds the scores of the classes.
     pub output: ValueId,
     /// What the network itself does to the picture before its first layer, to be folded into the preprocessing.
     pub input_affine: Affine,
@@ -189,7 +189,7 @@ pub struct Lrn {
     pub size: u32,
     /// Weight of the sum.
     pub alpha: f32,
-    /// Exponent.
+    /// Exponent of the normalisation.
     pub beta: f32,
     /// Constant in front of the sum.
     pub bias: f32,

@@ -21,9 +21,9 @@ pub enum Wanted {
     Network,
     /// Weights to import.
     Weights,
-    /// A picture.
+    /// A file with a picture.
     Picture,
-    /// Class names.
+    /// A file of class names.
     Labels,
 }
 

@@ -47,10 +47,10 @@ def main(argv: list[str] | None = None) -> float:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("first", type=Path)
     parser.add_argument("second", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="what both were trained on: zip or folder")
+    parser.add_argument("--data", type=Path, required=True, help="pictures that both were trained on: zip or folder")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--validation", type=float, default=0.1, help="share of each class that was held out")
-    parser.add_argument("--seed", type=int, default=0, help="the trainings' seed")
+    parser.add_argument("--seed", type=int, default=0, help="seed of both trainings")
     options = parser.parse_args(argv)
     labels = exported.labels(options.first)
     if labels != exported.labels(options.second):

@@ -137,8 +137,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("checkpoint", type=Path, help="checkpoint (.pt) or int8 file (.tin)")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--opset", type=int, default=13, choices=range(13, 18))
-    parser.add_argument("--keep-batch-norm", action="store_true", help="don't fold it into the convolutions")
-    parser.add_argument("--net", choices=NETS, help="an int8 file's network")
+    parser.add_argument("--keep-batch-norm", action="store_true", help="do not fold batch normalisation into the convolutions")
+    parser.add_argument("--net", choices=NETS, help="architecture of an int8 file")
     options = parser.parse_args(argv)
     if options.checkpoint.suffix == ".tin":
         if not options.net:

@@ -243,11 +243,7 @@ class Pixels(Folder):
         self.same(animated())
 
     def test_four_inks(self) -> None:
-        """The program decodes them with zune-jpeg, whose inverse DCT and chroma are rounded in another way than libjpeg's."""
-        for name, found in self.compare(four_inks()).items():
-            with self.subTest(name):
-                self.assertLessEqual(found.max(), 3)
-                self.assertLess(found.mean(), 0.5)
+        self.same(four_inks())
 
     def test_very_narrow_pictures(self) -> None:
         pictures = {f"{width}x{height}.png": png(noise(width, height)) for width, height in ((3, 4000), (4000, 3), (1, 32767), (32767, 1))}

@@ -23,7 +23,7 @@ def sections(content: bytes) -> dict[int, tuple[int, list[bytes]]]:
     if content[:8] != MAGIC or struct.unpack_from("<H", content, 8)[0] != 1:
         raise FormatError("not a .tin file of format 1")
     if struct.unpack_from("<I", content, 12)[0] != zlib.crc32(content[:12] + content[16:]):
-        raise FormatError("is damaged: its checksum is another")
+        raise FormatError("is damaged: its checksum does not match")
     (count,) = struct.unpack_from("<H", content, 34)
     found = {}
     for index in range(count):

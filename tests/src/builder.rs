@@ -27,7 +27,7 @@ const PLAIN: Output = Output { zero_point: 0, min: i8::MIN, max: i8::MAX };
 pub struct Builder<'r> {
     /// Where all random parameters come from.
     pub rng: &'r mut Rng,
-    /// The file.
+    /// The file that is being built.
     pub writer: Writer,
     /// Whether [`link`](Self::link) and [`store`](Self::store) do anything.
     pub linked: bool,

@@ -13,7 +13,7 @@ use crate::{Rng, tables};
 /// What int8 data look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Values {
-    /// Evenly spread.
+    /// Evenly distributed over all values.
     Random,
     /// All at the lower end.
     Lowest,

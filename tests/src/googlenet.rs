@@ -61,7 +61,7 @@ impl Network {
         Self { graph, rng: crate::rng(1) }
     }
 
-    /// The picture.
+    /// The value that holds the picture.
     #[must_use]
     pub fn input(&self) -> ValueId {
         self.graph.input

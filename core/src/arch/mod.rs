@@ -58,11 +58,11 @@ pub struct Gemm<'a> {
     pub runs: usize,
     /// Bytes from one run of a patch to the next.
     pub run_stride: usize,
-    /// `[oc/4][depth/4][4 oc][4 k]`.
+    /// Weights in blocks: `[oc/4][depth/4][4 oc][4 k]`.
     pub weights: &'a [i8],
     /// Bias, multiplier, shift and weight sum per channel, padded to a multiple of 4.
     pub table: ChannelTable<'a>,
-    /// Output channels.
+    /// Number of output channels.
     pub outputs: usize,
     /// Zero point and range of the output.
     pub output: Output,

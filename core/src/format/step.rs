@@ -84,7 +84,7 @@ pub struct Step {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Link {
-    /// It doesn't.
+    /// The step runs by itself.
     #[default]
     None = 0,
     /// The next step consumes its output while it is made, a few rows or pixels at a time.
@@ -178,7 +178,7 @@ pub struct Lrn {
 pub struct Add {
     /// Multiplier of each input.
     pub multipliers: [i32; 2],
-    /// Common shift.
+    /// Right shift of the sum of both products.
     pub shift: u32,
 }
 
@@ -187,7 +187,7 @@ pub struct Add {
 pub struct Rescale {
     /// Multiplier of `q - zero_point`.
     pub multiplier: i32,
-    /// Shift.
+    /// Right shift of the product.
     pub shift: u32,
 }
 
@@ -197,7 +197,7 @@ pub struct Rescale {
 pub struct Softmax {
     /// Multiplier that brings a difference of logits to 1/256; a sigmoid's logits differ from 0.
     pub multiplier: i32,
-    /// Shift.
+    /// Right shift of that product.
     pub shift: u32,
     /// Start of the table; 4-byte aligned.
     pub table: u32,

@@ -26,7 +26,7 @@ const SCALE: Field = 24..28;
 pub enum DataType {
     /// Quantised activations.
     Int8 = 0,
-    /// Logits.
+    /// Scores before the softmax or sigmoid.
     Int32 = 1,
     /// Probabilities: 65535 is 1.0.
     UInt16 = 2,

@@ -26,7 +26,7 @@ pub use resample::resample;
 pub struct Size {
     /// Pixels in a row.
     pub width: u32,
-    /// Rows.
+    /// Number of rows.
     pub height: u32,
 }
 

@@ -109,7 +109,8 @@ impl<'a> Model<'a> {
         if verify == Checksum::Verify && checksum(bytes) != header.checksum {
             return Err(FormatError::Checksum);
         }
-        // Verified where it is: moving it takes code.
+        // The model is verified before it is returned, not afterwards: otherwise it would be moved twice, and the code that
+        // moves it takes flash.
         let found = Self::with_sections(bytes, header, table);
         if let Ok(model) = &found {
             verify::model(model)?;

@@ -157,19 +157,20 @@ impl CalibrationSet {
 
     fn too_few(&self) -> Option<String> {
         let (read, different) = (self.read(), self.different());
-        let way_out = "ranges seen on so few are wrong for others; give some hundred that look like those to come";
+        let way_out = "ranges found on so few do not fit others; give a hundred or more that look like those that the network will see";
         if read < FEW {
             return Some(format!("only {read} {} to calibrate on: {way_out}", plural(read)));
         }
         (different < FEW || 2 * different < read).then(|| {
-            let looks = if different == 1 { "look all alike".into() } else { format!("look like {different}") };
+            let looks =
+                if different == 1 { "all look alike".into() } else { format!("look like no more than {different}") };
             format!("the {read} pictures {looks}: {way_out}")
         })
     }
 
     fn too_uniform(&self) -> Option<String> {
         let (low, high) = (self.level(0.01), self.level(0.99));
-        let way_out = "give pictures with the light and contrast of those to come";
+        let way_out = "give pictures with the light and contrast of those that the network will see";
         if high - low < SPAN {
             let kind = match (high < SPAN, low >= 255 - SPAN) {
                 (true, _) => "are dark",
@@ -177,7 +178,7 @@ impl CalibrationSet {
                 _ => "have little contrast",
             };
             return Some(format!(
-                "the pictures {kind}, their pixels hardly leave {low} to {high} of 0 to 255; {way_out}"
+                "the pictures {kind}: of 0 to 255, nearly all of their pixels are between {low} and {high}; {way_out}"
             ));
         }
         let blank = self.impressions.iter().filter(|cells| deviation(cells) < BLANK).count();
@@ -212,7 +213,7 @@ impl CalibrationSet {
         let usual = (0.6 + 0.8 / classes.max(2) as f64).min(0.95);
         (self.read() >= CLASSES_FROM && *count as f64 > usual * self.read() as f64).then(|| {
             format!(
-                "the float network sees one class, number {class}, in {count} of {} pictures; give some of every class, or \
+                "the float network sees one class, number {class}, in {count} of {} pictures; give pictures of every class, or \
                  check the preprocessing",
                 self.read()
             )
@@ -299,23 +300,23 @@ mod tests {
     #[test]
     fn few_and_equal_pictures_are_said() {
         for count in [1, 2, 7, 19] {
-            warns(&set(count, varied, |index| index % 10), &["to calibrate on: ranges seen on so few"]);
+            warns(&set(count, varied, |index| index % 10), &["to calibrate on: ranges found on so few"]);
         }
         let same = |_, x, y| varied(5, x, y);
-        warns(&set(20, same, |index| index % 10), &["the 20 pictures look all alike"]);
+        warns(&set(20, same, |index| index % 10), &["the 20 pictures all look alike"]);
         // Noise of one unit makes no other picture.
         let noisy = |index, x: usize, y| varied(5, x, y).saturating_add(((index + x * 3 + y) % 2) as u8);
-        warns(&set(50, noisy, |index| index % 10), &["the 50 pictures look all alike"]);
+        warns(&set(50, noisy, |index| index % 10), &["the 50 pictures all look alike"]);
         let three = |index: usize, x, y| varied(index % 3, x, y);
-        warns(&set(60, three, |index| index % 10), &["the 60 pictures look like 3"]);
+        warns(&set(60, three, |index| index % 10), &["the 60 pictures look like no more than 3"]);
         let half = |index: usize, x, y| varied(index % 24, x, y);
-        warns(&set(60, half, |index| index % 10), &["the 60 pictures look like 24"]);
+        warns(&set(60, half, |index| index % 10), &["the 60 pictures look like no more than 24"]);
     }
 
     #[test]
     fn dark_bright_flat_and_blank_pictures_are_said() {
         let answer = |index: usize| index % 10;
-        warns(&set(30, |_, _, _| 0, answer), &["look all alike", "are dark"]);
+        warns(&set(30, |_, _, _| 0, answer), &["all look alike", "are dark"]);
         warns(&set(30, |index, x, y| varied(index, x, y) / 4, answer), &["are dark"]);
         warns(&set(30, |index, x, y| 255 - varied(index, x, y) / 4, answer), &["are bright"]);
         warns(&set(30, |index, x, y| 90 + varied(index, x, y) / 4, answer), &["have little contrast"]);

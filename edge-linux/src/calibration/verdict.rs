@@ -11,7 +11,7 @@ const AGREEMENT: f64 = 0.95;
 /// How int8 did beside float.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Verdict {
-    /// Pictures.
+    /// How many pictures were compared.
     images: usize,
     /// Whether they had no part in the ranges that they judge.
     held_out: bool,
@@ -44,23 +44,24 @@ impl Verdict {
         (*agreement < AGREEMENT).then(|| {
             let differing = images - (agreement * *images as f64).round() as usize;
             format!(
-                "int8 and float have different best classes on {differing} of {images} pictures: calibrate on more pictures, \
+                "int8 and float differ in the best class on {differing} of {images} pictures: calibrate on more pictures, \
                  look for the layer at fault with `tinception compare`, or try another --method"
             )
         })
     }
 }
 
-/// A warning where int8 has as good as lost a layer.
-pub(crate) fn lost_layer(compared: &[LayerComparison]) -> Option<String> {
+/// A warning where int8 has as good as lost a layer, whose name is given as `name` makes it of the whole one.
+pub(crate) fn lost_layer(compared: &[LayerComparison], name: impl Fn(&str) -> String) -> Option<String> {
     let measured = compared.iter().filter(|layer| layer.sqnr_db.is_finite());
     let worst = measured.min_by(|a, b| a.sqnr_db.total_cmp(&b.sqnr_db))?;
     (worst.sqnr_db < LOST).then(|| {
         format!(
-            "layer '{}' has {:.1} dB, int8 as good as lost it: some of its channels are much louder than the others, or the \
-             pictures do not show its range; calibrate on more pictures, try another --method, or train it with a smaller \
-             weight of such channels (weight decay, batch normalisation)",
-            worst.name, worst.sqnr_db
+            "layer '{}' has {:.1} dB and is as good as lost in int8: some of its channels have much larger values than the others, or \
+             the pictures do not show its range; calibrate on more pictures, try another --method, or train it so that \
+             such channels stay small (weight decay, batch normalisation)",
+            name(&worst.name),
+            worst.sqnr_db
         )
     })
 }
@@ -94,8 +95,8 @@ mod tests {
             sqnr_db,
             saturated: 0.0,
         };
-        assert_eq!(lost_layer(&[layer("a", 10.0), layer("b", f64::INFINITY)]), None);
-        let warning = lost_layer(&[layer("a", 9.9), layer("b", -3.0), layer("c", 20.0)]).unwrap();
-        assert!(warning.contains("'b' has -3.0 dB"), "{warning}");
+        assert_eq!(lost_layer(&[layer("a", 10.0), layer("b", f64::INFINITY)], str::to_owned), None);
+        let warning = lost_layer(&[layer("a", 9.9), layer("b", -3.0), layer("c", 20.0)], str::to_uppercase).unwrap();
+        assert!(warning.contains("'B' has -3.0 dB"), "{warning}");
     }
 }

@@ -82,7 +82,7 @@ impl Hook {
         // Its output would come between the program's own.
         match command.stdin(Stdio::null()).stdout(Stdio::null()).spawn() {
             Ok(child) => self.running = Some((child, Instant::now())),
-            Err(error) => notice(format_args!("--on-change: cannot be started: {error}")),
+            Err(error) => notice(format_args!("--on-change: the command cannot be started: {error}")),
         }
     }
 
@@ -113,7 +113,7 @@ impl Hook {
         self.killed += 1;
         if self.killed.is_power_of_two() {
             let seconds = since.elapsed().as_secs_f64();
-            notice(format_args!("--on-change: killed after {seconds:.1} s ({} so far)", self.killed));
+            notice(format_args!("--on-change: the command was killed after {seconds:.1} s ({} so far)", self.killed));
         }
     }
 }

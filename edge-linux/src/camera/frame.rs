@@ -95,7 +95,7 @@ impl Layout {
         let Size { width, height } = size;
         if width == 0 || height == 0 || width > MAX_SIDE || height > MAX_SIDE {
             return Err(BadFrame(format!(
-                "{width} x {height} is no size of a frame; a side has 1 to {MAX_SIDE} pixels"
+                "a frame cannot have {width} x {height} pixels; each side must have 1 to {MAX_SIDE}"
             )));
         }
         if u64::from(width) * u64::from(height) > MOST_PIXELS {

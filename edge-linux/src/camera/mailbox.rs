@@ -22,18 +22,18 @@ struct Slot<T> {
 /// What passed through a mailbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// Put in.
+    /// Items that were put in.
     pub(crate) put: u64,
-    /// Dropped for newer ones, or because nobody takes them any more.
+    /// Items dropped for newer ones, or because nobody takes them any more.
     pub(crate) dropped: u64,
-    /// Came after nobody took them any more.
+    /// Items that came after nobody took any more.
     pub(crate) refused: u64,
 }
 
 /// What [`Mailbox::take`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// Something.
+    /// An item, which was taken out.
     Item,
     /// Nothing came in time.
     Nothing,

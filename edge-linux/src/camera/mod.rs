@@ -16,9 +16,12 @@ mod jpeg;
 pub(crate) mod mailbox;
 mod outputs;
 pub(crate) mod pipeline;
+#[cfg(feature = "serve")]
+pub(crate) mod saved;
 mod snapshots;
 pub(crate) mod sources;
 mod steady;
+pub(crate) mod tuning;
 pub(crate) mod view;
 
 pub(crate) use events::{Change, Hook};
@@ -26,6 +29,8 @@ pub(crate) use mailbox::Taken;
 pub(crate) use outputs::{Form, Moment, MqttCounts, Outputs, Present, Stages, Steady, UNKNOWN};
 pub(crate) use pipeline::{Counts, Pipeline, Seen, Settings};
 pub(crate) use snapshots::Snapshots;
+#[cfg(feature = "serve")]
+pub(crate) use steady::usual_threshold;
 pub(crate) use steady::{Steadiness, SteadyLabel};
 #[cfg(test)]
 pub(crate) mod testing;

@@ -72,7 +72,7 @@ pub(crate) struct Stages {
     pub(crate) decode_ms: f64,
     /// Cutting out and resizing.
     pub(crate) resize_ms: f64,
-    /// The network.
+    /// Running the network.
     pub(crate) network_ms: f64,
 }
 
@@ -128,7 +128,7 @@ struct End {
     mqtt: Option<MqttCounts>,
 }
 
-/// Tells moments.
+/// Writes what is seen to standard output, in one of the forms.
 pub(crate) struct Outputs<'a> {
     form: Form,
     out: &'a mut dyn Write,

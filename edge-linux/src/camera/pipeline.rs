@@ -16,7 +16,8 @@ use super::convert;
 use super::frame::{BadFrame, Frame, RgbFrame};
 use super::mailbox::{Mailbox, Taken};
 use super::sources::{Name, Read, Source, Wanted};
-use super::view::{Framing, Viewer};
+use super::tuning::Tuned;
+use super::view::{Framing, Region, Viewer};
 use crate::output::{notice, report_error};
 use crate::preprocess::Preprocessor;
 
@@ -38,8 +39,10 @@ pub(crate) struct Settings {
     pub(crate) source: Name,
     /// What is asked of it.
     pub(crate) wanted: Wanted,
-    /// Turned, mirrored, cut out.
+    /// Turned, mirrored.
     pub(crate) framing: Framing,
+    /// What may change meanwhile, the part of the picture that is looked at among it.
+    pub(crate) tuned: Arc<Tuned>,
     /// Of so many frames one is looked at: 1 is every one.
     pub(crate) every: u64,
 }
@@ -191,7 +194,9 @@ impl Pipeline {
         for thread in self.threads.drain(..).filter(JoinHandle::is_finished) {
             let name = thread.thread().name().unwrap_or_default().to_owned();
             if thread.join().is_err() {
-                anyhow::bail!("the thread '{name}' failed; please report how");
+                anyhow::bail!(
+                    "the thread '{name}' failed, which is a fault of this program; please report what happened before"
+                );
             }
         }
         let failure = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -248,7 +253,9 @@ impl Shared {
                 }
                 Ok(Read::End) => {
                     if number == 0 && !self.stop().load(Ordering::Acquire) {
-                        self.fail(anyhow!("{name}: it ended without a frame; look at what should have filled it"));
+                        self.fail(anyhow!(
+                            "{name}: it ended without a frame; check the program or camera that should have sent one"
+                        ));
                     }
                     break;
                 }
@@ -309,7 +316,7 @@ impl Shared {
                 Taken::Nothing => continue,
                 Taken::Closed => break,
             }
-            match look(&frame, &mut viewer, &mut seen) {
+            match look(&frame, &mut viewer, self.settings.tuned.get().region, &mut seen) {
                 Ok(()) => {
                     if !put(&self.seen, &mut seen, self.settings.source.is_live()) {
                         break;
@@ -327,7 +334,10 @@ impl Shared {
 
     /// The error of a capturing thread that ended without a word.
     fn panicked(&self) -> Result<()> {
-        Err(anyhow!("{}: the capturing thread failed; please report how", self.settings.source))
+        Err(anyhow!(
+            "{}: the capturing thread failed, which is a fault of this program; please report what happened before",
+            self.settings.source
+        ))
     }
 }
 
@@ -376,13 +386,13 @@ fn put<T>(mailbox: &Mailbox<T>, item: &mut T, live: bool) -> bool {
     if live { mailbox.put(item) } else { mailbox.put_when_empty(item) }
 }
 
-/// Decodes a frame and brings it to the network's size.
-fn look(frame: &Frame, viewer: &mut Viewer, seen: &mut Seen) -> Result<(), BadFrame> {
+/// Decodes a frame and brings the part that is looked at to the network's size.
+fn look(frame: &Frame, viewer: &mut Viewer, region: Option<Region>, seen: &mut Seen) -> Result<(), BadFrame> {
     let start = Instant::now();
     convert::to_rgb(frame, &mut seen.picture)?;
     viewer.upright(&mut seen.picture);
     let decoded = Instant::now();
-    viewer.pixels(&seen.picture, &mut seen.pixels)?;
+    viewer.pixels(&seen.picture, region, &mut seen.pixels)?;
     seen.number = frame.number;
     seen.captured = frame.captured;
     seen.decode = decoded - start;

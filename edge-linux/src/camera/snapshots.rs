@@ -7,14 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
-use image::ExtendedColorType;
-use image::ImageEncoder;
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 
 use super::events::Change;
 use super::frame::RgbFrame;
 use crate::destination;
 use crate::output::{file_error, report_error};
+use crate::picture::encode_png;
 
 /// Longest part of a name that a label gives, in bytes. File systems have a limit of 255 for all of it.
 const LONGEST_LABEL: usize = 120;
@@ -36,9 +34,9 @@ impl Snapshots {
     /// Makes the folder if it isn't there. What a run left behind that was killed is removed. With `keep`, so many
     /// pictures stay, the newest ones, those of earlier runs among them.
     pub(crate) fn new(folder: &Path, keep: Option<usize>) -> Result<Self> {
-        fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+        fs::create_dir_all(folder).with_context(|| format!("{}: the folder cannot be made", folder.display()))?;
         if folder.metadata().is_ok_and(|metadata| metadata.permissions().readonly()) {
-            return Err(file_error(folder, "may not be written to"));
+            return Err(file_error(folder, "may not be written to; give another folder, or change its permissions"));
         }
         destination::clear_leftovers(folder);
         let mut snapshots = Self { folder: folder.to_owned(), keep: None, lost: 0 };
@@ -56,7 +54,9 @@ impl Snapshots {
     /// fourth ..., and nothing ends: the next picture is tried again.
     pub(crate) fn keep(&mut self, change: &Change, picture: &RgbFrame) {
         let name = self.free_name(change, SystemTime::now());
-        match png(picture).and_then(|bytes| destination::write(&self.folder.join(&name), &bytes)) {
+        match encode_png(picture.size, &picture.data)
+            .and_then(|bytes| destination::write(&self.folder.join(&name), &bytes))
+        {
             Ok(()) => {
                 if let Some((_, names)) = &mut self.keep {
                     names.insert(name);
@@ -66,7 +66,9 @@ impl Snapshots {
             Err(error) => {
                 self.lost += 1;
                 if self.lost.is_power_of_two() {
-                    report_error(&error.context(format!("--snapshots: {} lost so far", self.lost)));
+                    report_error(
+                        &error.context(format!("--snapshots: a picture cannot be written ({} lost so far)", self.lost)),
+                    );
                 }
             }
         }
@@ -99,18 +101,6 @@ impl Snapshots {
             }
         }
     }
-}
-
-/// A picture as a PNG file, quickly rather than small.
-fn png(picture: &RgbFrame) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive).write_image(
-        &picture.data,
-        picture.size.width,
-        picture.size.height,
-        ExtendedColorType::Rgb8,
-    )?;
-    Ok(bytes)
 }
 
 /// The label's first name, in letters that every file system takes.

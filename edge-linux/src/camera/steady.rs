@@ -3,7 +3,7 @@
 use crate::engine::{Classes, Scores};
 
 /// When the label changes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Steadiness {
     /// Frames that the average reaches back, about: the newest one counts `2 / (frames + 1)`.
     pub(crate) frames: u16,
@@ -37,6 +37,11 @@ impl SteadyLabel {
     /// No label yet.
     pub(crate) fn new(steadiness: Steadiness) -> Self {
         Self { steadiness, averages: Vec::new(), current: None, present: Vec::new() }
+    }
+
+    /// Changes when the label changes, from the next frame on. What was averaged up to now counts on.
+    pub(crate) const fn adjust(&mut self, steadiness: Steadiness) {
+        self.steadiness = steadiness;
     }
 
     /// Takes a frame's scores into account. `true` where the label changes.
@@ -120,6 +125,20 @@ mod tests {
         assert_eq!((label.class(), label.probability()), (Some(0), 0.5));
         assert!(label.update(&scores(&[0.5, 0.5001])));
         assert_eq!(label.class(), Some(1));
+    }
+
+    /// As a user changes them on the page: the averages go on, the label follows at the next frame.
+    #[test]
+    fn adjusting_keeps_the_averages() {
+        let mut label = steady(3, 0.9, 0.0);
+        label.update(&scores(&[0.8, 0.2]));
+        assert_eq!(label.class(), None);
+        label.adjust(Steadiness { frames: 3, threshold: Some(0.5), hysteresis: 0.0 });
+        assert!(label.update(&scores(&[0.4, 0.6])), "(0.8 + 0.4) / 2 is above the new threshold");
+        assert!((label.probability() - 0.6).abs() < 1e-12);
+        label.adjust(Steadiness { frames: 1, threshold: Some(0.5), hysteresis: 0.0 });
+        assert!(label.update(&scores(&[0.1, 0.9])));
+        assert_eq!((label.class(), label.probability()), (Some(1), 0.9), "the newest frame alone counts");
     }
 
     #[test]

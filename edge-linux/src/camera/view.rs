@@ -3,8 +3,6 @@
 use std::str::FromStr;
 
 use clap::ValueEnum;
-use image::imageops;
-use image::{ImageBuffer, Rgb};
 use tinception_core::image::{Picture, PixelFormat, Size};
 
 use super::frame::{BadFrame, RgbFrame};
@@ -14,12 +12,20 @@ use crate::resize::Resizer;
 /// A part of the upright picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Region {
-    /// First column.
+    /// First column, counted from 0 at the left.
     pub(crate) x: u32,
-    /// First row.
+    /// First row, counted from 0 at the top.
     pub(crate) y: u32,
     /// Width and height.
     pub(crate) size: Size,
+}
+
+impl Region {
+    /// Whether all of it is in a picture of this size.
+    pub(crate) fn is_within(&self, picture: Size) -> bool {
+        let inside = |first: u32, length: u32, whole: u32| first.checked_add(length).is_some_and(|end| end <= whole);
+        inside(self.x, self.size.width, picture.width) && inside(self.y, self.size.height, picture.height)
+    }
 }
 
 impl FromStr for Region {
@@ -36,7 +42,7 @@ impl FromStr for Region {
     }
 }
 
-/// Turns, clockwise.
+/// How far a picture is turned clockwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Turn {
     /// As it comes
@@ -54,15 +60,37 @@ pub(crate) enum Turn {
     ThreeQuarters,
 }
 
-/// What happens to a frame before it is resized, in this order: turned, mirrored, cut out.
+impl Turn {
+    /// Writes the pixels of a picture of this width to `to`, turned.
+    fn apply(self, from: &[[u8; 3]], width: usize, to: &mut [[u8; 3]]) {
+        let height = from.len().checked_div(width).unwrap_or_default();
+        let turned = to.chunks_exact_mut(height.max(1));
+        // A row of the turned picture is a column of the other one.
+        let column = |x: usize| from[x..].iter().step_by(width);
+        match self {
+            Self::None => to.copy_from_slice(from),
+            Self::Half => to.iter_mut().zip(from.iter().rev()).for_each(|(to, from)| *to = *from),
+            Self::Quarter => {
+                for (x, row) in turned.enumerate() {
+                    row.iter_mut().rev().zip(column(x)).for_each(|(to, from)| *to = *from);
+                }
+            }
+            Self::ThreeQuarters => {
+                for (x, row) in turned.rev().enumerate() {
+                    row.iter_mut().zip(column(x)).for_each(|(to, from)| *to = *from);
+                }
+            }
+        }
+    }
+}
+
+/// What makes a frame upright, in this order: turned, mirrored.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Framing {
     /// Turned by it.
     pub(crate) turn: Turn,
     /// Left and right change places.
     pub(crate) mirror: bool,
-    /// Only this part is looked at.
-    pub(crate) region: Option<Region>,
 }
 
 /// Brings decoded frames to the network's size. Buffers are used again and again.
@@ -82,43 +110,38 @@ impl Viewer {
 
     /// Turns and mirrors `picture`, in place.
     pub(crate) fn upright(&mut self, picture: &mut RgbFrame) {
-        let Framing { turn, mirror, .. } = self.framing;
+        let Framing { turn, mirror } = self.framing;
         if turn != Turn::None {
             let Size { width, height } = picture.size;
             let size = if turn == Turn::Half { picture.size } else { Size::new(height, width) };
             self.turned.resize(size);
-            let from = ImageBuffer::<Rgb<u8>, _>::from_raw(width, height, &picture.data[..]);
-            let to = ImageBuffer::<Rgb<u8>, _>::from_raw(size.width, size.height, &mut self.turned.data[..]);
-            if let (Some(from), Some(mut to)) = (from, to) {
-                // Their sizes fit: the only error there is.
-                let _ = match turn {
-                    Turn::Quarter => imageops::rotate90_in(&from, &mut to),
-                    Turn::ThreeQuarters => imageops::rotate270_in(&from, &mut to),
-                    Turn::Half | Turn::None => imageops::rotate180_in(&from, &mut to),
-                };
-            }
+            turn.apply(picture.data.as_chunks().0, width as usize, self.turned.data.as_chunks_mut().0);
             std::mem::swap(picture, &mut self.turned);
         }
         if mirror {
-            let Size { width, height } = picture.size;
-            if let Some(mut view) = ImageBuffer::<Rgb<u8>, _>::from_raw(width, height, &mut picture.data[..]) {
-                imageops::flip_horizontal_in_place(&mut view);
+            for row in picture.data.as_chunks_mut::<3>().0.chunks_exact_mut(picture.size.width.max(1) as usize) {
+                row.reverse();
             }
         }
     }
 
-    /// Writes the pixels that the network sees of an upright picture to `pixels`, exactly those that `classify` makes of
-    /// the same picture: NHWC, RGB or luma.
+    /// Writes the pixels that the network sees of a part of an upright picture to `pixels`, exactly those that `classify`
+    /// makes of the same part: NHWC, RGB or luma. Without a region it is the whole picture.
     ///
     /// # Errors
     /// The region lies outside the picture, or the picture cannot be resized so.
-    pub(crate) fn pixels(&mut self, picture: &RgbFrame, pixels: &mut Vec<u8>) -> Result<(), BadFrame> {
+    pub(crate) fn pixels(
+        &mut self,
+        picture: &RgbFrame,
+        region: Option<Region>,
+        pixels: &mut Vec<u8>,
+    ) -> Result<(), BadFrame> {
         let Size { width, height } = picture.size;
-        let Region { x, y, size } = self.framing.region.unwrap_or(Region { x: 0, y: 0, size: picture.size });
-        let inside = |first: u32, length: u32, whole: u32| first.checked_add(length).is_some_and(|end| end <= whole);
-        if !inside(x, size.width, width) || !inside(y, size.height, height) {
+        let region = region.unwrap_or(Region { x: 0, y: 0, size: picture.size });
+        let Region { x, y, size } = region;
+        if !region.is_within(picture.size) {
             return Err(BadFrame(format!(
-                "--roi: reaches beyond the frame of {width} x {height}; choose a smaller part"
+                "--roi reaches beyond the frame of {width} x {height} pixels; choose a smaller part"
             )));
         }
         let unfit = |error| BadFrame(format!("a frame of {width} x {height} cannot be resized: {error}"));
@@ -162,10 +185,10 @@ mod tests {
         ];
         for (turn, mirror, origin) in cases {
             let region = Region { x: 1, y: 1, size: Size::new(2, 2) };
-            let mut viewer = viewer(Framing { turn, mirror, region: Some(region) }, Size::new(2, 2), Resize::Stretch);
+            let mut viewer = viewer(Framing { turn, mirror }, Size::new(2, 2), Resize::Stretch);
             let (mut picture, mut pixels) = (numbered(5, 3), Vec::new());
             viewer.upright(&mut picture);
-            viewer.pixels(&picture, &mut pixels).unwrap();
+            viewer.pixels(&picture, Some(region), &mut pixels).unwrap();
             for (index, pixel) in pixels.chunks(3).enumerate() {
                 let (x, y) = origin(index % 2 + 1, index / 2 + 1);
                 assert_eq!(pixel, [x as u8, y as u8, 7], "{turn:?} {mirror} {index}");
@@ -176,9 +199,8 @@ mod tests {
     #[test]
     fn a_region_outside_is_an_error() {
         let region: Region = "4,0,2,2".parse().unwrap();
-        let mut viewer =
-            viewer(Framing { region: Some(region), ..Framing::default() }, Size::new(2, 2), Resize::Stretch);
-        let error = viewer.pixels(&numbered(5, 3), &mut Vec::new()).unwrap_err();
+        let mut viewer = viewer(Framing::default(), Size::new(2, 2), Resize::Stretch);
+        let error = viewer.pixels(&numbered(5, 3), Some(region), &mut Vec::new()).unwrap_err();
         assert!(error.0.contains("beyond the frame of 5 x 3"), "{error}");
         assert!("1,2,3".parse::<Region>().is_err() && "0,0,0,5".parse::<Region>().is_err());
     }
@@ -190,7 +212,7 @@ mod tests {
         let mut viewer = viewer(Framing::default(), Size::new(20, 20), Resize::ShorterSide(24));
         for (width, height) in [(64, 48), (50, 90), (64, 48)] {
             let (picture, mut pixels) = (numbered(width, height), vec![1; 7]);
-            viewer.pixels(&picture, &mut pixels).unwrap();
+            viewer.pixels(&picture, None, &mut pixels).unwrap();
             let path = folder.path().join("frame.png");
             image::RgbImage::from_raw(width, height, picture.data.clone()).unwrap().save(&path).unwrap();
             assert_eq!(pixels, viewer.preprocessor.read(&path).unwrap());

@@ -16,7 +16,7 @@ use tinception_core::session::{Observer, Prepared, Values};
 use crate::engine::Engine;
 use crate::output::{Align, file_error, grouped, json, table};
 use crate::threads::{self, Pool};
-use crate::{backend, limits, parallel, tin};
+use crate::{backend, limits, parallel, shorten, tin};
 
 /// Without --runs: at least this many runs, and as many as fit in this time.
 const FEWEST_RUNS: usize = 5;
@@ -26,26 +26,27 @@ const MOST_RUNS: usize = 10_000;
 /// Arguments of `bench`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Times the network alone, without decoding and resizing pictures, on the self-test's input. The threads of --threads\n\
-share the work on one picture; with --sessions N, N independent pictures run at the same time. Times are those of single\n\
-runs, pictures per second those of all sessions together. An .onnx file is timed as a whole, on an input of zeros.\n\n\
+The network alone is timed, without decoding and resizing pictures: a .tin file on the input of its self-test, an .onnx \
+file as a whole on an input of zeros. With --threads N, N threads share the work on one picture; with --sessions N, N \
+independent pictures are worked on at the same time. Times are those of single runs; pictures per second are those of all \
+sessions together.\n\n\
 A .tin file runs on the best backend of this machine, or on the one that the variable TINCEPTION_BACKEND names.\n\n\
 Example:\n  tinception bench --model googlenet.tin")]
 pub(crate) struct Args {
-    /// Network: .tin (int8) or .onnx (float)
+    /// Network to time: a .tin file (int8), an .onnx file (float), or the name of a model on board
     #[arg(long, short, value_name = "FILE")]
     model: PathBuf,
-    /// Threads of each session, which share the work on a picture (.tin); by default as many as there are processor
-    /// cores, or one each for several sessions
+    /// Number of threads in each session that share the work on a picture (.tin only); by default one for each processor core,
+    /// or a single one if there are several sessions
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Independent sessions at the same time
+    /// Number of independent sessions that run at the same time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     sessions: u16,
-    /// Runs of each session; by default as many as fit in 3 seconds, at least 5
+    /// Number of runs in each session; by default as many as fit in 3 seconds, but at least 5
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     runs: Option<u32>,
-    /// Time all backends that this machine has, one after the other (.tin)
+    /// Time all backends that this machine has, one after the other (.tin only)
     #[arg(long)]
     backends: bool,
     /// Print one JSON document
@@ -275,13 +276,15 @@ fn percentile(mut values: Vec<f64>, percent: usize) -> f64 {
 }
 
 fn print(out: &mut dyn Write, report: &Report) -> Result<()> {
+    let names = shorten::names(report.steps.iter().map(|step| step.name.as_str()));
     let rows: Vec<_> = report
         .steps
         .iter()
-        .map(|step| {
+        .zip(names)
+        .map(|(step, name)| {
             let rate = step.macs as f64 / (step.median_ms / 1e3).max(f64::MIN_POSITIVE) / 1e9;
             let rate = if step.macs > 0 { format!("{rate:.2}") } else { String::new() };
-            [step.name.clone(), step.operator.into(), grouped(step.macs), format!("{:.3}", step.median_ms), rate]
+            [name, step.operator.into(), grouped(step.macs), format!("{:.3}", step.median_ms), rate]
         })
         .collect();
     if !rows.is_empty() {

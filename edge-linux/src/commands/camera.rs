@@ -18,6 +18,7 @@ use super::classify::check_labels;
 use crate::camera::colour::{ColourTags, Matrix, Range};
 use crate::camera::frame::FrameFormat;
 use crate::camera::sources::{Name, NameParser, SILENCE, Wanted};
+use crate::camera::tuning::{Tuned, Tuning};
 use crate::camera::view::{Framing, Region, Turn};
 use crate::camera::{
     Change, Counts, Form, Hook, Moment, MqttCounts, Outputs, Pipeline, Present, Seen, Settings, Snapshots, Stages,
@@ -37,45 +38,47 @@ const GLANCE: Duration = Duration::from_millis(100);
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Sources:\n  \
-v4l2:/dev/video0    a USB camera or capture card (`tinception cameras` lists them)\n  \
-pipe:-              raw frames on standard input; needs --width, --height and --format (mjpeg: --format alone)\n  \
+v4l2:/dev/video0    a USB camera or capture card; see `tinception cameras`\n  \
+pipe:-              frames on standard input; give --width, --height, --format\n  \
 mjpeg:http://...    the stream of a network camera\n  \
-snapshot:http://... a network camera that gives one JPEG picture a request; --rate a second\n  \
-rtsp://...          a network camera, where ffmpeg is installed; also rtsps://\n  \
+snapshot:http://... a network camera that sends one JPEG picture a request\n  \
+rtsp://...          a network camera, also rtsps://; needs ffmpeg\n  \
 y4m:FILE            a YUV4MPEG2 file, or - for standard input\n  \
-images:DIR          the pictures of a folder, over and over again; --rate a second\n  \
-video:FILE          any video, where ffmpeg is installed\n\n\
-Live sources give the newest frame: those that come while the network works are dropped and counted. The others wait.\n\n\
---on-change has the shell run a command; TINCEPTION_LABEL, TINCEPTION_ID, TINCEPTION_PREVIOUS,\n\
-TINCEPTION_PROBABILITY and TINCEPTION_FRAME say what changed.\n\n\
+images:DIR          the pictures of a folder, over and over again\n  \
+video:FILE          any video; needs ffmpeg\n\n\
+A pipe with --format mjpeg needs no size. --rate says how many pictures a second snapshot: and images: give.\n\n\
+A live source always gives its newest frame: frames that come while the network is busy are dropped and counted. Files wait for the network instead.\n\n\
+The shell runs the command of --on-change with the variables TINCEPTION_LABEL, TINCEPTION_ID, TINCEPTION_PREVIOUS, \
+TINCEPTION_PROBABILITY and TINCEPTION_FRAME, which describe the change.\n\n\
 Examples:\n  tinception camera --model googlenet.tin\n  \
 rpicam-vid -n -t 0 --codec yuv420 --width 640 --height 480 --flush -o - | \\\n    \
-tinception camera pipe:- --width 640 --height 480 --format yuv420 --model googlenet.tin\n  \
+tinception camera pipe:- --width 640 --height 480 --format yuv420\n  \
 tinception camera mjpeg:http://camera.local:8080/?action=stream --json\n  \
-tinception camera video:birds.mp4 --on-change 'echo $TINCEPTION_LABEL >> birds.txt'")]
+tinception camera video:birds.mp4 \\\n    --on-change 'echo $TINCEPTION_LABEL >> birds.txt'")]
 pub(crate) struct Args {
-    /// Where frames come from
+    /// Where the frames come from
     #[arg(value_name = "SOURCE", default_value = "v4l2:/dev/video0", value_parser = NameParser)]
     source: Name,
-    /// Options from a file (TOML): its keys are the names of the long options, and `source`. The command line wins
+    /// TOML file with options. Its keys are the names of the long options, and `source`. Options on the command line take
+    /// precedence
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Network: .tin (int8), .onnx (float; with --preset), or the name of a model on board
+    /// Network to use: a .tin file (int8), an .onnx file (float, together with --preset), or the name of a model on board
     #[arg(long, short, value_name = "FILE", default_value = artefacts::DEFAULT)]
     model: PathBuf,
-    /// What runs it; by default what its kind of file needs
+    /// Engine that runs the network; by default the one for its kind of file
     #[arg(long, value_enum)]
     engine: Option<Engine>,
-    /// Threads that share the work on a picture (.tin); by default as many as there are processor cores
+    /// Number of threads that share the work on a picture (.tin only); by default one for each processor core
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Class names for an .onnx file, one a line
+    /// Text file with the class names for an .onnx file, one a line
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// What the camera is asked for, and what raw frames are.
     #[command(flatten, next_help_heading = "Frames")]
     frames: FrameArgs,
-    /// What is told of the labels.
+    /// When the label changes, and what happens then.
     #[command(flatten, next_help_heading = "Labels")]
     labelling: LabelArgs,
     /// The live page.
@@ -94,45 +97,45 @@ pub(crate) struct Args {
 /// What the camera is asked for, what raw frames are, and what is looked at.
 #[derive(clap::Args, Debug)]
 struct FrameArgs {
-    /// Width in pixels: asked of a camera (640 if it isn't said), or that of raw frames
+    /// Width in pixels that a camera is asked for (640 by default), or that raw frames have
     #[arg(long, value_name = "N", requires = "height")]
     width: Option<u32>,
-    /// Height in pixels: asked of a camera (480 if it isn't said), or that of raw frames
+    /// Height in pixels that a camera is asked for (480 by default), or that raw frames have
     #[arg(long, value_name = "N", requires = "width")]
     height: Option<u32>,
-    /// Bytes from row to row of raw frames (of their luma); without padding if it isn't said
+    /// Bytes from one row of raw frames (of their luma) to the next; by default rows have no padding
     #[arg(long, value_name = "BYTES")]
     stride: Option<usize>,
-    /// How pixels lie in memory: asked of a camera (what costs least if it isn't said), or that of raw frames
+    /// Pixel format that a camera is asked for (by default the one that costs least), or that raw frames have
     #[arg(long, value_enum)]
     format: Option<FrameFormat>,
-    /// Frames a second that a camera is asked for, or pictures a second of a folder or of single requests (one if it isn't
-    /// said)
+    /// Frames a second that a camera is asked for, or pictures a second that are taken from a folder or requested one by one (1
+    /// by default)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     rate: Option<u32>,
-    /// How YUV was made of RGB, whatever the source says of it
+    /// How YUV was computed from RGB, whatever the source itself says
     #[arg(long, value_enum)]
     matrix: Option<Matrix>,
-    /// Which values of YUV stand for black and white, whatever the source says of it
+    /// Which values of YUV stand for black and white, whatever the source itself says
     #[arg(long, value_enum)]
     range: Option<Range>,
-    /// A camera that gives no whole frame for so many seconds is opened anew
+    /// Reopen a camera that has given no whole frame for this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = SILENCE.as_secs(),
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     silence: u64,
-    /// Look at one frame of N
+    /// Classify only one of N frames
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     every: u64,
     /// Stop after N classified frames
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     frames: Option<u64>,
-    /// Turn the picture, degrees clockwise
+    /// Turn the picture clockwise by this many degrees
     #[arg(long, value_enum, value_name = "DEGREES", default_value = "0")]
     rotate: Turn,
-    /// Then exchange left and right
+    /// Mirror the turned picture: exchange left and right
     #[arg(long)]
     mirror: bool,
-    /// Then look at this part only
+    /// Classify only this part of the turned and mirrored picture
     #[arg(long, value_name = "X,Y,WIDTH,HEIGHT")]
     roi: Option<Region>,
 }
@@ -143,29 +146,29 @@ struct LabelArgs {
     /// How many classes to show of each frame, best first
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     top: u16,
-    /// Average the probabilities over about N frames
+    /// Average the probabilities over the last N frames or so
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     average: u16,
-    /// Averaged probability that a class needs; below it the label is `unknown`. By default a quarter above chance, and at
-    /// least 0.3: 0.75 for two classes, 0.5 for four, 0.3 from twenty on; 0.5 where classes are independent of each other
+    /// Averaged probability that a class needs; if none has it, the label is `unknown`. By default a quarter above chance, but
+    /// at least 0.3: 0.75 for two classes, 0.5 for four, 0.3 from twenty on; 0.5 if the classes are independent of each other
     #[arg(long, value_name = "P", value_parser = probability)]
     threshold: Option<f64>,
-    /// Lead that another class needs to take over, and how far below the threshold a label may fall
+    /// Lead that another class needs to become the label, and how far the probability of a label may fall below the threshold
     #[arg(long, value_name = "P", default_value_t = 0.1, value_parser = probability)]
     hysteresis: f64,
-    /// Print a JSON object a line for each frame, and one for the end
+    /// Print a JSON object for each frame and one at the end, each on a line of its own
     #[arg(long)]
     json: bool,
-    /// Run a command when the label changes
+    /// Command that the shell runs when the label changes
     #[arg(long, value_name = "COMMAND")]
     on_change: Option<String>,
-    /// Kill that command, and what it started, after so many seconds
+    /// Kill that command and all that it started after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     on_change_limit: u64,
-    /// Keep a picture (PNG) of each moment when the label changes; its name has date and time (UTC)
+    /// Folder for a PNG picture of each frame at which the label changes; date and time (UTC) are part of its name
     #[arg(long, value_name = "DIR")]
     snapshots: Option<PathBuf>,
-    /// Keep no more than the newest N of these pictures; all of them if it isn't said
+    /// Keep only the newest N of these pictures; by default all of them are kept
     #[arg(long, value_name = "N", requires = "snapshots", value_parser = clap::value_parser!(u32).range(1..))]
     snapshots_keep: Option<u32>,
 }
@@ -177,9 +180,9 @@ fn probability(text: &str) -> Result<f64, String> {
 }
 
 impl Args {
-    fn settings(&self) -> Settings {
+    fn settings(&self, tuned: Arc<Tuned>) -> Settings {
         let FrameArgs { width, height, stride, format, rate, matrix, range, .. } = &self.frames;
-        let FrameArgs { silence, every, rotate, mirror, roi, .. } = &self.frames;
+        let FrameArgs { silence, every, rotate, mirror, .. } = &self.frames;
         let wanted = Wanted {
             size: width.zip(*height),
             stride: *stride,
@@ -189,8 +192,15 @@ impl Args {
             colours: ColourTags { matrix: *matrix, range: *range },
             stop: Arc::default(),
         };
-        let framing = Framing { turn: *rotate, mirror: *mirror, region: *roi };
-        Settings { source: self.source.clone(), wanted, framing, every: *every }
+        let framing = Framing { turn: *rotate, mirror: *mirror };
+        Settings { source: self.source.clone(), wanted, framing, tuned, every: *every }
+    }
+
+    /// The settings that may change at run time, as they are at the start.
+    const fn tuning(&self) -> Tuning {
+        let LabelArgs { average, threshold, hysteresis, .. } = self.labelling;
+        let steadiness = Steadiness { frames: average, threshold, hysteresis };
+        Tuning { steadiness, region: self.frames.roi }
     }
 
     fn form(&self) -> Form {
@@ -208,8 +218,9 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     let options =
         OpenOptions { engine: args.engine, preprocess: args.preprocess.clone(), checksum: Checksum::Verify, threads };
     let network = engine::open(&args.model, &options)?;
+    let tuned = Arc::new(Tuned::new(args.tuning()));
     #[cfg(feature = "serve")]
-    let live = args.page.start(&args.model, options, args.labels.as_deref())?;
+    let live = args.page.start(&args.model, options, args.labels.as_deref(), &tuned, args.config.clone())?;
     let labels = Labels::of(&*network, args.labels.as_deref())?;
     let LabelArgs { snapshots, snapshots_keep, on_change, on_change_limit, .. } = &args.labelling;
     let keep = snapshots_keep.map(|keep| keep as usize);
@@ -221,7 +232,8 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     let mut stdout = std::io::stdout();
     let out = if args.form() == Form::Live { &mut stdout } else { out };
     let mut outputs = Outputs::new(args.form(), out);
-    let Some(mut pipeline) = Pipeline::start(args.settings(), network.preprocessor().clone(), stop)? else {
+    let Some(mut pipeline) = Pipeline::start(args.settings(tuned.clone()), network.preprocessor().clone(), stop)?
+    else {
         outputs.end(Counts::default(), None)?;
         return Ok(ExitCode::SUCCESS);
     };
@@ -229,6 +241,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
         args,
         network: &*network,
         labels: &labels,
+        tuned,
         hook: on_change.clone().map(|command| Hook::new(command, Duration::from_secs(*on_change_limit))),
         snapshots,
         outputs,
@@ -270,6 +283,7 @@ struct Watcher<'a> {
     args: &'a Args,
     network: &'a dyn Network,
     labels: &'a Labels,
+    tuned: Arc<Tuned>,
     hook: Option<Hook>,
     snapshots: Option<Snapshots>,
     outputs: Outputs<'a>,
@@ -283,8 +297,7 @@ struct Watcher<'a> {
 impl Watcher<'_> {
     /// Until the source ends, enough frames were classified, or a signal comes.
     fn watch(&mut self, pipeline: &Pipeline, stop: &'static AtomicBool) -> Result<()> {
-        let LabelArgs { average, threshold, hysteresis, .. } = self.args.labelling;
-        let mut steady = SteadyLabel::new(Steadiness { frames: average, threshold, hysteresis });
+        let mut steady = SteadyLabel::new(self.tuned.get().steadiness);
         let mut worker = self.network.worker();
         worker.stop_at(stop);
         let mut seen = Seen::default();
@@ -334,6 +347,7 @@ impl Watcher<'_> {
                 check_labels(self.labels, &scores, self.args.labels.as_deref().unwrap_or(&self.args.model))?;
             }
             classified += 1;
+            steady.adjust(self.tuned.get().steadiness);
             let changed = steady.update(&scores);
             let latency_ms = milliseconds(seen.captured.elapsed());
             if changed {
@@ -378,7 +392,7 @@ impl Watcher<'_> {
             }
             #[cfg(feature = "serve")]
             if let Some(live) = &mut self.live {
-                live.tell(&moment, &scores, &mut seen.picture);
+                live.tell(&moment, &scores, self.labels, &mut seen.picture);
             }
         }
         Ok(())

@@ -9,13 +9,13 @@ use crate::mqtt::{BrokerText, Mqtt, Topic};
 /// Where labels are published.
 #[derive(clap::Args, Debug)]
 pub(crate) struct MqttArgs {
-    /// Publish labels at an MQTT broker: mqtt://HOST, or mqtt://USER:PASSWORD@HOST:PORT. Home Assistant finds the sensor by itself
+    /// Publish labels at an MQTT broker: mqtt://HOST or mqtt://USER:PASSWORD@HOST:PORT. Home Assistant discovers the sensor
     #[arg(long, value_name = "BROKER")]
     mqtt: Option<BrokerText>,
-    /// Topic below which they are published (state, availability); each camera needs one of its own
+    /// Topic below which state and availability are published; each camera needs a topic of its own
     #[arg(long, value_name = "TOPIC", default_value = "tinception")]
     mqtt_topic: Topic,
-    /// Password of the broker's user, better said by the variable than where other users see it
+    /// Password of the broker's user; other users of this machine can see it on the command line, but not in the variable
     #[arg(long, value_name = "TEXT", env = "TINCEPTION_MQTT_PASSWORD", hide_env_values = true)]
     mqtt_password: Option<String>,
 }

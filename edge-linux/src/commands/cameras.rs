@@ -11,7 +11,7 @@ use crate::output::json;
 /// Arguments of `cameras`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Formats in brackets are not understood by `tinception camera`.\n\n\
+`tinception camera` does not support the formats in brackets.\n\n\
 Examples:\n  tinception cameras\n  tinception camera v4l2:/dev/video0 --width 1280 --height 720 --format mjpeg")]
 pub(crate) struct Args {
     /// Print one JSON document: a list with an object for each device
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     if devices.is_empty() {
         writeln!(
             out,
-            "No camera that speaks Video4Linux. Plug one in; see docs/camera.md for cameras on ribbon cables."
+            "No Video4Linux camera was found. Plug one in; docs/camera.md explains how to use cameras on ribbon cables."
         )?;
     }
     for device in devices {

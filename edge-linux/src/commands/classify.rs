@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
-use tinception_core::image::ColourOrder;
 use tinception_core::model::Checksum;
 use tinception_models::artefacts;
 
@@ -17,52 +16,54 @@ use crate::engine::{self, Classes, Engine, Network, OpenOptions, Scores, StepHas
 use crate::files;
 use crate::labels::Labels;
 use crate::output::{BAD_INPUT, file_error, json, notice, report_error};
-use crate::picture::Budget;
+use crate::picture::{Budget, encode_png};
 use crate::preprocess::{PreprocessArgs, Preprocessor};
 use crate::ranking::{self, Class};
 use crate::terminal::{Plain, plain};
-use crate::threads;
+use crate::{shorten, threads};
 
 /// Arguments of `classify`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Reads JPEG, PNG, BMP and WebP; of a folder, all pictures in it and in its folders; for -, one from standard input. A photo's EXIF orientation is applied, an alpha channel dropped, 16 bits become 8.\n\
-A picture that cannot be read is reported, the others are classified all the same; the exit code is then 2.\n\n\
-Without --model, a model on board looks at the pictures (`tinception zoo`).\n\n\
+JPEG, PNG, BMP and WebP files are read. A folder stands for all pictures in it and in the folders below it, and - for one \
+picture on standard input. Photos are turned upright by their EXIF orientation, alpha channels are dropped, and 16 bits a \
+channel become 8.\n\n\
+A picture that cannot be read is reported, and the others are classified all the same; the exit code is then 2.\n\n\
+Without --model, the default model on board is used; `tinception zoo` lists the models on board.\n\n\
 Examples:\n  tinception classify photo.jpg\n  tinception classify photos/ --model googlenet.tin\n  \
 curl -s http://camera/snapshot.jpg | tinception classify -\n  \
-tinception classify *.jpg --model googlenet.onnx --preset caffe-imagenet --labels synset_words.txt --json")]
+tinception classify *.jpg --model googlenet.onnx --preset caffe-imagenet \\\n    --labels synset_words.txt --json")]
 pub(crate) struct Args {
     /// Pictures, folders of pictures, or - for standard input
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// Network: .tin (int8), .onnx (float; with --preset), or the name of a model on board
+    /// Network to use: a .tin file (int8), an .onnx file (float, together with --preset), or the name of a model on board
     #[arg(long, short, value_name = "FILE", default_value = artefacts::DEFAULT)]
     model: PathBuf,
-    /// What runs it; by default what its kind of file needs
+    /// Engine that runs the network; by default the one for its kind of file
     #[arg(long, value_enum)]
     engine: Option<Engine>,
     /// How many classes to show, best first
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     top: u16,
-    /// Threads that share the work on a picture (.tin); by default as many as there are processor cores. Their number
-    /// changes no bit
+    /// Number of threads that share the work on a picture (.tin only); by default one for each processor core. The result
+    /// has the same bits with any number of threads
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     /// Print one JSON document: a list with an object for each picture
     #[arg(long)]
     json: bool,
-    /// Add the CRC-32 of each step's output (.tin)
+    /// Also print the CRC-32 of each step's output (.tin only)
     #[arg(long)]
     hash_steps: bool,
-    /// Load a .tin file whose checksum is wrong, for tests of what lies behind it
+    /// Load a .tin file even if its checksum is wrong, to test the checks that follow
     #[arg(long)]
     skip_checksum: bool,
-    /// Class names for an .onnx file, one a line
+    /// Text file with the class names for an .onnx file, one a line
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// Write what the network saw of the one picture: its pixels as a picture if FILE ends in .png, else the input
-    /// tensor as it is (NHWC; int8 for .tin, little-endian float32 for .onnx)
+    /// Write what the network gets of a single picture: the pixels as a picture if FILE ends in .png, otherwise the input
+    /// tensor in NHWC order, as int8 for a .tin file or little-endian float32 for an .onnx file
     #[arg(long, value_name = "FILE")]
     dump_input: Option<PathBuf>,
     /// How pictures become the input of an .onnx file
@@ -110,11 +111,14 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
     let out = destination::text_beside(args.dump_input.as_deref(), out, &mut stderr);
     let network = open(args)?;
     if args.hash_steps && network.engine() != Engine::Core {
-        return Err(file_error(&args.model, "--hash-steps hashes the steps of .tin files; leave it out"));
+        return Err(file_error(
+            &args.model,
+            "--hash-steps works with .tin files only; leave it out, or give a .tin file",
+        ));
     }
     let pictures = pictures(&args.images)?;
     if args.dump_input.is_some() && pictures.len() > 1 {
-        bail!("--dump-input: writes one file; give one picture");
+        bail!("--dump-input writes the input of one picture; give one picture");
     }
     let labels = Labels::of(&*network, args.labels.as_deref())?;
     let mut worker = network.worker();
@@ -152,9 +156,9 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
 
 /// What is classified.
 enum Input {
-    /// A file.
+    /// A picture file.
     File(PathBuf),
-    /// One picture, up to the end.
+    /// Standard input, which is one picture up to its end.
     Stdin,
     /// A folder without pictures, and what is wrong with it.
     Folder(PathBuf, String),
@@ -190,7 +194,7 @@ fn pictures(named: &[PathBuf]) -> Result<Vec<Input>> {
     for path in named {
         if path.as_os_str() == "-" {
             if inputs.iter().any(|input| matches!(input, Input::Stdin)) {
-                bail!("-: standard input is one picture; give - once");
+                bail!("-: standard input holds one picture; give - only once");
             }
             inputs.push(Input::Stdin);
         } else if path.is_dir() {
@@ -247,7 +251,7 @@ pub(crate) fn check_labels(labels: &Labels, scores: &Scores, file: &Path) -> Res
     }
     Err(file_error(
         file,
-        format_args!("has {found} labels, and the network has {needed} classes; give one line a class"),
+        format_args!("has {found} labels, but the network has {needed} classes; give one line for each class"),
     ))
 }
 
@@ -256,16 +260,7 @@ fn dumped(network: &dyn Network, dump: &Path, pixels: &[u8]) -> Result<Vec<u8>> 
     if !dump.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(OsStr::new("png"))) {
         return network.input_bytes(pixels);
     }
-    let preprocessor = network.preprocessor();
-    let colour = match preprocessor.settings.order {
-        ColourOrder::Grey => image::ExtendedColorType::L8,
-        ColourOrder::Rgb | ColourOrder::Bgr => image::ExtendedColorType::Rgb8,
-    };
-    let mut png = Vec::new();
-    let encoder = image::codecs::png::PngEncoder::new(&mut png);
-    let size = preprocessor.size;
-    image::ImageEncoder::write_image(encoder, pixels, size.width, size.height, colour)?;
-    Ok(png)
+    encode_png(network.preprocessor().size, pixels)
 }
 
 fn numbered(hashes: Vec<StepHash>) -> Vec<Step> {
@@ -281,8 +276,10 @@ fn print(out: &mut dyn Write, classified: &Classified<'_>) -> Result<()> {
     let file = plain(&classified.file);
     writeln!(out, "{file}  ({:.1} ms, {}{kind})", classified.time_ms, classified.engine)?;
     ranking::print(out, &classified.top)?;
-    for step in classified.steps.iter().flatten() {
-        writeln!(out, "  {:>4}  {}  {}", step.index, step.crc32, step.name)?;
+    let steps = classified.steps.iter().flatten();
+    let names = shorten::names(steps.clone().map(|step| step.name.as_str()));
+    for (step, name) in steps.zip(names) {
+        writeln!(out, "  {:>4}  {}  {name}", step.index, step.crc32)?;
     }
     Ok(())
 }

@@ -9,15 +9,15 @@ use anyhow::Result;
 /// Arguments of `compare`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Both networks get the same pixels. The signal to quantisation noise ratio (SQNR) of a layer counts all errors up to\n\
-it; saturated values lie at the end of their range and may have been cut off. A layer `NAME/rescale` copies NAME into a\n\
-concatenation. The worst layer comes first.\n\n\
-Example:\n  tinception compare googlenet.onnx googlenet.tin --images photos/ --plot layers.svg")]
+Both networks get the same pixels. The layer with the lowest signal to quantisation noise ratio (SQNR) comes first; the \
+ratio counts all errors up to and including the layer. Saturated values lie at the end of their range and may have been \
+cut off. A layer `NAME/rescale` copies the output of NAME into a concatenation.\n\n\
+Example:\n  tinception compare googlenet.onnx googlenet.tin --images photos/ \\\n    --plot layers.svg")]
 pub(crate) struct Args {
-    /// Float network
+    /// Network in float
     #[arg(value_name = "MODEL.onnx")]
     float: PathBuf,
-    /// The int8 network made from it
+    /// Network in int8 that was compiled from it
     #[arg(value_name = "FILE.tin")]
     model: PathBuf,
     /// Folder of pictures
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// Use only N pictures, evenly spread over all of them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
-    /// Draw each layer's SQNR, in the order of the network
+    /// Draw the SQNR of each layer, in the order of the network
     #[arg(long, value_name = "OUT.svg")]
     plot: Option<PathBuf>,
     /// Print one JSON document
@@ -62,6 +62,7 @@ mod layers {
     use crate::files;
     use crate::output::{Align, BAD_INPUT, file_error, json, progress, report_error, table};
     use crate::plot::{self, Bar};
+    use crate::shorten;
     use crate::terminal::Plain;
 
     /// What is printed.
@@ -151,13 +152,15 @@ mod layers {
     }
 
     fn print(out: &mut dyn Write, report: &Report) -> Result<()> {
+        let names = shorten::names(report.layers.iter().map(|layer| layer.name.as_str()));
         let rows: Vec<_> = report
             .layers
             .iter()
-            .map(|layer| {
+            .zip(names)
+            .map(|(layer, name)| {
                 let sqnr = layer.sqnr_db.map_or_else(|| "exact".into(), |db| format!("{db:.1}"));
                 let saturated = format!("{:.3} %", layer.saturated * 100.0);
-                [layer.step.to_string(), layer.name.clone(), layer.operator.into(), sqnr, saturated]
+                [layer.step.to_string(), name, layer.operator.into(), sqnr, saturated]
             })
             .collect();
         let (left, right) = (|title| (title, Align::Left), |title| (title, Align::Right));

@@ -1,5 +1,7 @@
 //! `tinception demo`.
 
+mod text;
+
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,27 +11,36 @@ use anyhow::Result;
 use serde::Serialize;
 use tinception_core::arch::Backend;
 use tinception_core::model::Checksum;
-use tinception_models::artefacts::{Artefact, MODELS, PHOTOS, Photo};
+use tinception_models::artefacts::{self, Artefact, MODELS, PHOTOS, Photo};
 
-use crate::engine::{CoreNetwork, Network, Worker};
+use crate::engine::{CoreNetwork, Network};
 use crate::labels::Labels;
-use crate::output::{grouped, json};
+use crate::output::json;
 use crate::picture::Budget;
 use crate::ranking::{self, Class};
+use crate::terminal::graphics::Graphics;
 use crate::{backend, threads};
 
 /// Arguments of `demo`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Needs no file and no network connection: the models and the photos are part of the program. `tinception zoo` lists the\n\
-models. Then try a picture of your own: tinception classify photo.jpg")]
+The models and the photos are part of the program, so no file and no network connection is needed. `tinception zoo` \
+describes the models.\n\n\
+A terminal shows the photos themselves: kitty, Ghostty, iTerm2, WezTerm, mintty, Warp and Rio in full, others with \
+colours as blocks. None are shown if the output is no terminal, or if the variable NO_COLOR is set.")]
 pub(crate) struct Args {
+    /// Model on board that looks at the photos; --json lists what every model says if none is named
+    #[arg(long, short, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(MODELS.iter().map(|model| model.name)))]
+    model: Option<String>,
     /// How many classes to show, best first
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     top: u16,
-    /// Threads that share the work on a picture; by default as many as there are processor cores
+    /// Number of threads that share the work on a picture; by default one for each processor core
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// Show no pictures
+    #[arg(long)]
+    no_pictures: bool,
     /// Print one JSON document: a list with an object for each model
     #[arg(long)]
     json: bool,
@@ -57,60 +68,65 @@ struct Seen {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
-    let mut all = Vec::new();
-    for artefact in MODELS {
-        let shown = show(args, artefact)?;
-        if !args.json {
-            print(out, &shown)?;
-        }
-        all.push(shown);
-    }
     if args.json {
-        json(out, &all)?;
+        let asked = |model: &&Artefact| args.model.as_ref().is_none_or(|name| model.name == name);
+        let shown = MODELS.iter().filter(asked).map(|model| {
+            let network = open(args, model)?;
+            let mut shown = describe(model, &network)?;
+            look(args, &network, |_, seen| {
+                shown.photos.push(seen);
+                Ok(())
+            })?;
+            Ok(shown)
+        });
+        json(out, &shown.collect::<Result<Vec<_>>>()?)?;
+        return Ok(ExitCode::SUCCESS);
     }
+    let name = args.model.as_deref().unwrap_or(artefacts::DEFAULT);
+    if let Some(model) = artefacts::find(name) {
+        let network = open(args, model)?;
+        let graphics = if args.no_pictures { None } else { Graphics::of_stdout() };
+        let mut page = text::Page::new(out, graphics);
+        page.head(&describe(model, &network)?)?;
+        look(args, &network, |photo, seen| page.photo(photo, &seen))?;
+    }
+    text::next_commands(name, out)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(args: &Args, artefact: &'static Artefact) -> Result<Shown> {
+fn open(args: &Args, model: &Artefact) -> Result<CoreNetwork> {
     let threads = args.threads.map_or_else(threads::physical_cores, usize::from);
-    let network = CoreNetwork::open(Path::new(artefact.name), Checksum::Verify, threads)?;
-    let labels = Labels::new(network.labels());
-    let mut worker = network.worker();
-    let photos = PHOTOS.iter().map(|photo| see(args, &network, &mut *worker, &labels, photo)).collect::<Result<_>>()?;
+    CoreNetwork::open(Path::new(model.name), Checksum::Verify, threads)
+}
+
+/// The model, no photo seen yet.
+fn describe(model: &Artefact, network: &CoreNetwork) -> Result<Shown> {
     Ok(Shown {
-        model: artefact.name,
-        about: artefact.about,
-        file_bytes: artefact.bytes.len(),
+        model: model.name,
+        about: model.about,
+        file_bytes: model.bytes.len(),
         ram_bytes: network.model().arena_size(),
         backend: backend::chosen()?.name(),
-        photos,
+        photos: Vec::new(),
     })
 }
 
-fn see(
-    args: &Args,
-    network: &CoreNetwork,
-    worker: &mut dyn Worker,
-    labels: &Labels,
-    photo: &'static Photo,
-) -> Result<Seen> {
-    let pixels = network.preprocessor().parse(photo.bytes, Path::new(photo.name), &Budget::FILE)?;
-    // Once before the clock runs: the first picture makes the session and wakes the threads.
-    worker.classify(&pixels)?;
-    let start = Instant::now();
-    let scores = worker.classify(&pixels)?;
-    let time_ms = start.elapsed().as_secs_f64() * 1e3;
-    Ok(Seen { photo: photo.name, source: photo.source, time_ms, top: ranking::best(&scores, labels, args.top) })
-}
-
-fn print(out: &mut dyn Write, shown: &Shown) -> Result<()> {
-    writeln!(out, "{}: {}", shown.model, shown.about)?;
-    let (file, ram) = (grouped(shown.file_bytes as u64), grouped(shown.ram_bytes as u64));
-    writeln!(out, "{file} bytes in the file, {ram} bytes of RAM, runs on {}\n", shown.backend)?;
-    for seen in &shown.photos {
-        writeln!(out, "{}  ({:.2} ms; {})", seen.photo, seen.time_ms, seen.source)?;
-        ranking::print(out, &seen.top)?;
-        writeln!(out)?;
+/// Classifies each photo, and tells what is seen on it before it goes on to the next one.
+fn look(args: &Args, network: &CoreNetwork, mut tell: impl FnMut(&'static Photo, Seen) -> Result<()>) -> Result<()> {
+    let labels = Labels::new(network.labels());
+    let mut worker = network.worker();
+    let mut is_warm = false;
+    for photo in PHOTOS {
+        let pixels = network.preprocessor().parse(photo.bytes, Path::new(photo.name), &Budget::FILE)?;
+        // The first picture makes the session and wakes the threads, which is no part of the time that it takes.
+        if !std::mem::replace(&mut is_warm, true) {
+            worker.classify(&pixels)?;
+        }
+        let start = Instant::now();
+        let scores = worker.classify(&pixels)?;
+        let time_ms = start.elapsed().as_secs_f64() * 1e3;
+        let top = ranking::best(&scores, &labels, args.top);
+        tell(photo, Seen { photo: photo.name, source: photo.source, time_ms, top })?;
     }
     Ok(())
 }

@@ -19,36 +19,37 @@ use crate::{files, parallel};
 /// Arguments of `eval`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-The true class of a picture is the name of the folder it lies in: a label line, its first word (the class id) or one\n\
-of its names between commas. A network is right where that is its most probable class, also one whose classes are\n\
-independent of each other. Pictures that lie in DIR itself are named `<class id>_...`.\n\
+The folder that a picture lies in names its true class: by the whole label, by its first word (the class id), or by one of \
+its names between commas. The name of a picture in DIR itself starts with the class id, as in `n01440764_1.jpg`. A network \
+is right if the true class is its most probable one, even if its classes are independent of each other.\n\n\
 A picture that cannot be read is reported and not counted; the exit code is then 2.\n\n\
 Examples:\n  tinception eval --model googlenet.tin --images test/ --against googlenet.onnx\n  \
-tinception eval --model googlenet.onnx --preset caffe-imagenet --labels synset_words.txt --images test/ --json")]
+tinception eval --model googlenet.onnx --preset caffe-imagenet \\\n    --labels synset_words.txt --images test/ --json")]
 pub(crate) struct Args {
-    /// Network: .tin (int8), or .onnx (float; with --preset and --labels)
+    /// Network to evaluate: a .tin file (int8), an .onnx file (float, together with --preset and --labels), or the name of a
+    /// model on board
     #[arg(long, short, value_name = "FILE")]
     model: PathBuf,
     /// Folder of labelled pictures
     #[arg(long, value_name = "DIR")]
     images: PathBuf,
-    /// Float network to compare with: adds the share of pictures with the same best class. It gets the pixels that
-    /// --model gets
+    /// Float network to compare with. It gets the same pixels as --model, and the share of pictures with the same best class
+    /// is printed, too
     #[arg(long, value_name = "MODEL.onnx")]
     against: Option<PathBuf>,
     /// Use only N pictures, evenly spread over all of them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
-    /// Pictures classified at the same time; by default as many as there are processors
+    /// Number of pictures classified at the same time; by default as many as there are processors
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Print one JSON document; fractions from 0 to 1
+    /// Print one JSON document, in which shares run from 0 to 1
     #[arg(long)]
     json: bool,
-    /// What runs the network; by default what its kind of file needs
+    /// Engine that runs the network; by default the one for its kind of file
     #[arg(long, value_enum)]
     engine: Option<Engine>,
-    /// Class names, one a line; needed for an .onnx file
+    /// Text file with the class names, one a line; needed for an .onnx file
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// How pictures become the input of an .onnx file
@@ -149,7 +150,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
 fn open_against(path: &Path, network: &dyn Network) -> Result<Box<dyn Network>> {
     engine::require_tract(path)?;
     if Engine::for_file(path, None)? != Engine::Tract {
-        return Err(file_error(path, "--against takes the float network; give its .onnx file"));
+        return Err(file_error(path, "--against needs a float network; give an .onnx file"));
     }
     let other = engine::open_float(path, network.preprocessor().settings)?;
     let (size, other_size) = (network.preprocessor().size, other.preprocessor().size);
@@ -157,7 +158,7 @@ fn open_against(path: &Path, network: &dyn Network) -> Result<Box<dyn Network>> 
         return Err(file_error(
             path,
             format_args!(
-                "takes pictures of {} x {}, --model of {} x {}; give the network that the .tin file was made from",
+                "takes pictures of {} x {} pixels, but --model takes {} x {}; give the network that the .tin file was made from",
                 other_size.width, other_size.height, size.width, size.height
             ),
         ));

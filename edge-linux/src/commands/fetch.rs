@@ -9,18 +9,18 @@ use anyhow::Result;
 /// Arguments of `fetch`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-An interrupted download goes on where it was cut off: run the command again. The file gets its name only when its whole\n\
-SHA-256 is the published one.\n\n\
+If a download is interrupted, run the command again: it continues where it stopped. The file gets its name only once its \
+SHA-256 is known to be the published one.\n\n\
 Example:\n  tinception fetch googlenet-caffe\n  \
-tinception import bvlc_googlenet.caffemodel --arch googlenet-caffe -o googlenet.onnx")]
+tinception import bvlc_googlenet.caffemodel --arch googlenet-caffe \\\n    -o googlenet.onnx")]
 pub(crate) struct Args {
-    /// Weights, by a name that `tinception zoo` lists
+    /// Name of the weights, as `tinception zoo` lists them
     #[arg(value_name = "NAME")]
     name: String,
     /// Folder to put the file into
     #[arg(long, short, value_name = "DIR", default_value = ".")]
     folder: PathBuf,
-    /// Take the file from here instead of the published places; its hash must be right all the same
+    /// Address to take the file from instead of the published ones; its hash must be the published one all the same
     #[arg(long, value_name = "URL")]
     from: Option<String>,
     /// Print one JSON document
@@ -64,7 +64,7 @@ mod download {
     pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
         let Some(entry) = zoo::find(&args.name) else {
             let names: Vec<_> = ENTRIES.iter().map(|entry| entry.name).collect();
-            bail!("{}: there are no weights of this name; known are {}", args.name, names.join(", "));
+            bail!("{}: there are no weights of this name; the known names are {}", args.name, names.join(", "));
         };
         if !args.folder.is_dir() {
             return Err(file_error(&args.folder, "there is no such folder; make it first"));

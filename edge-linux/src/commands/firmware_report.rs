@@ -13,16 +13,16 @@ use serde::Serialize;
 use tinception_core::model::{Checksum, Operator, Step};
 
 use crate::output::{Align, grouped, json, table};
-use crate::tin;
+use crate::{shorten, tin};
 
 /// Arguments of `firmware-report`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  tinception firmware-report nano.tin --target thumbv7em-none-eabihf")]
 pub(crate) struct Args {
-    /// Network
+    /// Network in int8: a .tin file, or the name of a model on board
     #[arg(value_name = "FILE.tin")]
     file: PathBuf,
-    /// Processor, as Rust names it
+    /// Processor, by the name of its Rust target
     #[arg(long, value_enum, default_value_t = Target::Thumbv7em)]
     target: Target,
     /// Print one JSON document
@@ -30,13 +30,13 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Processors.
+/// Processors of microcontrollers.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 enum Target {
     /// Cortex-M4 and M7
     #[value(name = "thumbv7em-none-eabihf")]
     Thumbv7em,
-    /// Cortex-M33, with its DSP option
+    /// Cortex-M33 with the DSP extension
     #[value(name = "thumbv8m.main-none-eabihf")]
     Thumbv8m,
     /// Cortex-M3
@@ -186,7 +186,7 @@ fn print(out: &mut dyn Write, report: &Report) -> Result<()> {
     )?;
     writeln!(
         out,
-        "RAM           {}: {} of arena, {} for a frame and its resize, {} of stack; nothing else is static",
+        "RAM           {}: {} of arena, {} for a frame and for resizing it, {} of stack",
         bytes(*ram_bytes),
         bytes(report.arena_bytes),
         bytes(report.camera_bytes),
@@ -199,9 +199,11 @@ fn print(out: &mut dyn Write, report: &Report) -> Result<()> {
     }
     writeln!(out, "\nSteps")?;
     let count = |count: Option<u64>| count.map_or_else(|| "not measured".into(), grouped);
-    let row =
-        |step: &StepReport| [step.name.clone(), step.operator.into(), grouped(step.macs), count(step.instructions)];
-    let rows: Vec<_> = report.steps.iter().map(row).collect();
+    let names = shorten::names(report.steps.iter().map(|step| step.name.as_str()));
+    let row = |(step, name): (&StepReport, String)| {
+        [name, step.operator.into(), grouped(step.macs), count(step.instructions)]
+    };
+    let rows: Vec<_> = report.steps.iter().zip(names).map(row).collect();
     let (left, right) = (|title| (title, Align::Left), |title| (title, Align::Right));
     table(out, [left("name"), left("operator"), right("MACs"), right("instructions")], &rows)?;
     writeln!(out, "\nBoards")?;

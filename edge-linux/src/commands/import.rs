@@ -12,30 +12,30 @@ use crate::preprocess::PreprocessArgs;
 /// Arguments of `import`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Reads PyTorch checkpoints (.pth, .pt), safetensors and .caffemodel files; tensors have torchvision's or Caffe's names.\n\
-Names in front of all tensors, as Lightning (model.) and torch.compile (_orig_mod.) write them, are taken off.\n\
-No pickle is executed. Weights of auxiliary classifiers are left out. The .onnx file holds the float network, its class\n\
-names and its preprocessing, so that quantize, classify, eval and compare need nothing else. Preprocessing defaults to\n\
-that of the published weights, or of this project's training.\n\n\
-Examples:\n  tinception import googlenet-1378be20.pth --arch googlenet-torchvision --labels imagenet.txt -o googlenet.onnx\n  \
+PyTorch checkpoints (.pth, .pt), safetensors and .caffemodel files are read. Their tensors must have the names that \
+torchvision or Caffe give them; a prefix that all of them share, such as Lightning's `model.` or torch.compile's \
+`_orig_mod.`, is removed. No pickle is executed. Weights of auxiliary classifiers are left out.\n\n\
+The .onnx file holds the float network, its class names and its preprocessing, so that quantize, classify, eval and compare \
+need nothing else. The default preprocessing is that of the published weights or of this project's training.\n\n\
+Examples:\n  tinception import googlenet-1378be20.pth --arch googlenet-torchvision \\\n    --labels imagenet.txt -o googlenet.onnx\n  \
 tinception import runs/mine/best.pt --arch nano -o mine.onnx")]
 pub(crate) struct Args {
-    /// File of weights
+    /// File with the weights
     #[arg(value_name = "WEIGHTS")]
     weights: PathBuf,
-    /// The network they are of
+    /// Architecture that the weights belong to
     #[arg(long, value_name = "NAME", value_enum)]
     arch: Arch,
-    /// How many classes it must have; without it, as many as its classifier has
+    /// Number of classes that the network must have; by default as many as its classifier has
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     classes: Option<u32>,
-    /// Side of the pictures in pixels; by default what the checkpoint says, else what the network was designed for
+    /// Side of the pictures in pixels; by default what the checkpoint says, or else what the network was designed for
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=4096))]
     size: Option<u32>,
-    /// Class names, one a line; by default the checkpoint's
+    /// Text file with the class names, one a line; by default the names in the checkpoint
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// The weights' licence, kept in the file
+    /// Licence of the weights, which is written into the file
     #[arg(long, value_name = "TEXT")]
     licence: Option<String>,
     /// File to write
@@ -44,7 +44,7 @@ pub(crate) struct Args {
     /// Print one JSON document
     #[arg(long)]
     json: bool,
-    /// How pictures become the network's input, where that isn't the default
+    /// How pictures become the network's input
     #[command(flatten, next_help_heading = "Preprocessing")]
     preprocess: PreprocessArgs,
 }
@@ -59,7 +59,7 @@ enum Arch {
     /// GoogLeNet as this project trains it: batch normalisation, true 5x5
     #[value(name = "googlenet")]
     GoogLeNet,
-    /// The same for small pictures, 64x64: all modules see twice the resolution
+    /// This project's GoogLeNet for small pictures, 64x64: all modules see twice the resolution
     #[value(name = "googlenet-fine")]
     GoogLeNetFine,
     /// torchvision's GoogLeNet: batch normalisation, 3x3 for 5x5
@@ -155,7 +155,8 @@ mod network {
         if !labels.is_empty() && labels.len() != classes as usize {
             let file = args.labels.as_ref().unwrap_or(&args.weights);
             let found = labels.len();
-            let message = format!("has {found} labels, and the network has {classes} classes; give one line a class");
+            let message =
+                format!("has {found} labels, but the network has {classes} classes; give one line for each class");
             return Err(file_error(file, message));
         }
         let preprocessing = args.preprocess.over(Some(architecture.preprocessing(size)))?;
@@ -195,7 +196,7 @@ mod network {
 
     fn print(out: &mut dyn Write, summary: &Summary) -> Result<()> {
         let [height, width, channels] = summary.input;
-        let names = if summary.labels == 0 { "without names; give them with --labels" } else { "with their names" };
+        let names = if summary.labels == 0 { "without names; --labels gives them names" } else { "with their names" };
         writeln!(out, "architecture   {}", summary.architecture)?;
         writeln!(out, "input          {height} x {width} x {channels}, {}", summary.preprocessing)?;
         writeln!(out, "classes        {}, {names}", summary.classes)?;
@@ -204,14 +205,20 @@ mod network {
         if !summary.left_out.is_empty() {
             let first = &summary.left_out[0];
             let count = summary.left_out.len();
-            writeln!(out, "left out       {count} of auxiliary classifiers, which only training uses ({first}, ...)")?;
+            writeln!(
+                out,
+                "left out       {count} tensors of auxiliary classifiers, which only training uses ({first}, ...)"
+            )?;
         }
         if !summary.prefix.is_empty() {
-            writeln!(out, "prefix         {} taken off the tensors' names", summary.prefix)?;
+            writeln!(out, "prefix         {} was removed from the names of the tensors", summary.prefix)?;
         }
         if let Some(first) = summary.passed_over.first() {
             let count = summary.passed_over.len();
-            writeln!(out, "passed over    {count} without that prefix, which are not the network's ({first}, ...)")?;
+            writeln!(
+                out,
+                "passed over    {count} tensors without that prefix, which do not belong to the network ({first}, ...)"
+            )?;
         }
         writeln!(out, "wrote          {}", summary.file)?;
         Ok(())

@@ -17,23 +17,23 @@ use crate::memory::{Buffer, buffers};
 use crate::output::{Align, grouped, json, table};
 use crate::plot::{self, Span};
 use crate::terminal::Plain;
-use crate::tin;
+use crate::{shorten, tin};
 
 /// Arguments of `inspect`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:\n  tinception inspect googlenet.tin\n  \
 tinception inspect googlenet.tin --plot arena.svg")]
 pub(crate) struct Args {
-    /// Network
+    /// Network in int8: a .tin file, or the name of a model on board
     #[arg(value_name = "FILE.tin")]
     file: PathBuf,
-    /// Draw the arena over time: steps from left to right, bytes upwards, a box for each buffer
+    /// Draw the arena over time: a box for each buffer, with the steps from left to right and the bytes upwards
     #[arg(long, value_name = "OUT.svg")]
     plot: Option<PathBuf>,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
-    /// Load a file whose checksum is wrong
+    /// Load a file even if its checksum is wrong
     #[arg(long)]
     skip_checksum: bool,
 }
@@ -285,7 +285,8 @@ fn print(out: &mut dyn Write, report: &Report) -> Result<()> {
     print_pairs(out, "Preprocessing", &report.preprocessing)?;
     print_pairs(out, "Provenance", &report.provenance)?;
     writeln!(out, "\nSteps")?;
-    let rows: Vec<_> = report.steps.iter().map(step_row).collect();
+    let names = shorten::names(report.steps.iter().map(|step| step.name.as_str()));
+    let rows: Vec<_> = report.steps.iter().zip(names).map(|(step, name)| step_row(step, name)).collect();
     let columns = [("#", Align::Right), ("name", Align::Left), ("operator", Align::Left), ("input", Align::Right)];
     let outputs = [("output", Align::Right), ("scale", Align::Right), ("zero", Align::Right)];
     let costs = [("MACs", Align::Right), ("parameters", Align::Right)];
@@ -293,12 +294,14 @@ fn print(out: &mut dyn Write, report: &Report) -> Result<()> {
     let together = ("together", Align::Left);
     table(out, [a, b, c, d, outputs[0], outputs[1], outputs[2], costs[0], costs[1], together], &rows)?;
     writeln!(out, "\nMemory map")?;
+    let names = shorten::names(report.memory.iter().map(|buffer| buffer.name.as_str()));
     let rows: Vec<_> = report
         .memory
         .iter()
-        .map(|buffer| {
-            let BufferReport { name, start, end, first_step, last_step } = buffer;
-            [name.clone(), grouped(*start), grouped(*end), grouped(end - start), format!("{first_step} to {last_step}")]
+        .zip(names)
+        .map(|(buffer, name)| {
+            let BufferReport { start, end, first_step, last_step, .. } = buffer;
+            [name, grouped(*start), grouped(*end), grouped(end - start), format!("{first_step} to {last_step}")]
         })
         .collect();
     let right = |title| (title, Align::Right);
@@ -316,12 +319,12 @@ fn print_pairs(out: &mut dyn Write, title: &str, pairs: &[(impl AsRef<str>, Stri
     Ok(())
 }
 
-fn step_row(step: &StepReport) -> [String; 10] {
+fn step_row(step: &StepReport, name: String) -> [String; 10] {
     let TensorReport { shape: output, scale, zero_point, .. } = &step.output;
     let number = |count: u64| if count > 0 { grouped(count) } else { String::new() };
     [
         step.index.to_string(),
-        step.name.clone(),
+        name,
         step.operator.into(),
         shape(step.input.shape),
         shape(*output),

@@ -60,7 +60,7 @@ pub(crate) fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode> {
 #[cfg(not(feature = "zoo"))]
 fn require_zoo() -> Result<()> {
     anyhow::bail!(
-        "this tinception was built without its list of public weights; build it with `cargo build -p tinception \
+        "this tinception was built without the list of public weights; build it with `cargo build -p tinception \
          --features zoo`"
     )
 }

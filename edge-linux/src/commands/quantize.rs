@@ -12,33 +12,34 @@ use crate::preprocess::PreprocessArgs;
 /// Arguments of `quantize`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-The float network runs on the calibration pictures, some hundred that look like those to come, to find the range of\n\
-every layer. One in five of them is held out of a first calibration, to judge it; the file that is written is calibrated\n\
-on all. What looks wrong, with the pictures or with the result, is a warning. The same files and options always give the same bytes. Give the float model: an already quantised one is\n\
+The float network runs on the calibration pictures to find the range of every layer. Give a hundred or more pictures that \
+look like those that the network will see. One in five of them is held out of a first calibration, to judge it; the file \
+that is written is calibrated on all of them. Whatever looks wrong with the pictures or with the result gives a warning.\n\n\
+The same files and options always give the same bytes. The network must be in float: one that is already quantised is \
 refused.\n\n\
-Example:\n  tinception quantize googlenet.onnx --calibration photos/ --labels synset_words.txt \\\n    \
---preset caffe-imagenet -o googlenet.tin")]
+Example:\n  tinception quantize googlenet.onnx --calibration photos/ \\\n    \
+--labels synset_words.txt --preset caffe-imagenet -o googlenet.tin")]
 pub(crate) struct Args {
-    /// Float network
+    /// Network in float
     #[arg(value_name = "MODEL.onnx")]
     model: PathBuf,
     /// Folder of pictures to calibrate on
     #[arg(long, value_name = "DIR")]
     calibration: PathBuf,
-    /// Class names, one a line, as many as the network has classes; one or two for a network with a single score. An id of
-    /// WordNet in front of a name (`n07920052 espresso`) is kept apart from it
+    /// Text file with the class names, one a line and as many as the network has classes; one or two names for a network with a
+    /// single score. A WordNet id in front of a name (`n07920052 espresso`) is stored separately
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// File to write
     #[arg(long, short, value_name = "OUT.tin")]
     output: PathBuf,
-    /// How the range of a layer is chosen
+    /// How the range of a layer is chosen from the values seen
     #[arg(long, value_enum, default_value_t)]
     method: Method,
-    /// Leave biases as they are, instead of making up for the mean error of rounded weights
+    /// Do not correct the biases for the mean error of the rounded weights
     #[arg(long)]
     no_bias_correction: bool,
-    /// Steps that shall not run together: all, or only those named, separated by commas
+    /// Kinds of steps that are not to run together, separated by commas; without KINDS, none run together
     #[arg(
         long,
         value_enum,
@@ -49,12 +50,12 @@ pub(crate) struct Args {
         default_missing_value = "rows,projection,shared,split"
     )]
     no_fuse: Vec<Fusion>,
-    /// Write the weights of 3x3 convolutions a second time, transformed for exact Winograd: about half the instructions on a
-    /// Cortex-M4 or M7 whose firmware has the kernel, with the same bits, for 3.6 times as much flash again as these weights
-    /// take. Others pass over them
+    /// Write the weights of 3x3 convolutions a second time, transformed for exact Winograd. A Cortex-M4 or M7 whose firmware
+    /// has the kernel needs about half the instructions with them, and gets the same bits; the transformed weights take 3.6
+    /// times as much flash as the others. Other processors do not use them
     #[arg(long)]
     winograd: bool,
-    /// The weights' licence, kept in the file
+    /// Licence of the weights, which is written into the file
     #[arg(long, value_name = "TEXT")]
     licence: Option<String>,
     /// Print one JSON document
@@ -68,9 +69,9 @@ pub(crate) struct Args {
 /// Ways to choose a layer's range.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Method {
-    /// All values seen
+    /// From the smallest to the largest value seen
     MinMax,
-    /// All but the outermost ones
+    /// Without the outermost values
     Percentile,
     /// The range with the least mean squared error
     #[default]
@@ -130,6 +131,7 @@ mod compile {
     use crate::labels::Labels;
     use crate::output::{Align, file_error, grouped, json, progress, sha256, table, warning};
     use crate::preprocess::Preprocessor;
+    use crate::shorten;
     use crate::terminal::Plain;
 
     /// So many of the layers that lose most are listed.
@@ -222,8 +224,8 @@ mod compile {
         destination::write(&args.output, &bytes)?;
         let verdict = Verdict::new(&scores, calibrated.others.is_some());
         let mut warnings = set.warnings(graph.shape(graph.output).channels as usize);
-        warnings.extend(lost_layer(&compared).into_iter().chain(verdict.warning()));
-        warnings.iter().for_each(warning);
+        warnings.iter().chain(&lost_layer(&compared, shorten::name)).chain(&verdict.warning()).for_each(warning);
+        warnings.extend(lost_layer(&compared, str::to_owned).into_iter().chain(verdict.warning()));
         let summary = Summary {
             calibration_images: set.read(),
             equalised: calibrated.factors.into_iter().map(|factors| factors.node).collect(),
@@ -293,7 +295,7 @@ mod compile {
         }
         Err(file_error(
             path,
-            format_args!("has {found} labels, and the network has {classes} classes; give one line a class"),
+            format_args!("has {found} labels, but the network has {classes} classes; give one line for each class"),
         ))
     }
 
@@ -368,12 +370,12 @@ mod compile {
     fn print(out: &mut dyn Write, summary: &Summary, args: &Args) -> Result<()> {
         let shape = |[height, width, channels]: [u32; 3]| format!("{height}x{width}x{channels}");
         let bytes = |count: usize| grouped(count as u64);
-        let rows: Vec<_> = summary
-            .steps
-            .iter()
-            .map(|step| {
+        let names = shorten::names(summary.steps.iter().map(|step| step.name.as_str()));
+        let named = || summary.steps.iter().zip(&names);
+        let rows: Vec<_> = named()
+            .map(|(step, name)| {
                 [
-                    step.name.clone(),
+                    name.clone(),
                     step.operator.into(),
                     shape(step.input),
                     shape(step.output),
@@ -387,10 +389,9 @@ mod compile {
         let names = [left("layer"), left("operator"), right("input"), right("output")];
         let [layer, operator, input, output] = names;
         table(out, [layer, operator, input, output, right("MACs"), right("weights"), right("SQNR dB")], &rows)?;
-        let mut worst: Vec<_> = summary.steps.iter().filter(|step| step.sqnr_db.is_some()).collect();
-        worst.sort_by(|a, b| a.sqnr_db.unwrap_or_default().total_cmp(&b.sqnr_db.unwrap_or_default()));
-        let worst =
-            worst.iter().take(WORST).map(|step| format!("{} ({:.1} dB)", step.name, step.sqnr_db.unwrap_or_default()));
+        let mut worst: Vec<_> = named().filter_map(|(step, name)| Some((name, step.sqnr_db?))).collect();
+        worst.sort_by(|(_, a), (_, b)| a.total_cmp(b));
+        let worst = worst.iter().take(WORST).map(|(name, db)| format!("{name} ({db:.1} dB)"));
         writeln!(out, "\nMACs          {}", grouped(summary.macs))?;
         writeln!(
             out,
@@ -408,7 +409,11 @@ mod compile {
         )?;
         writeln!(out, "worst layers  {}", worst.collect::<Vec<_>>().join(", "))?;
         if !summary.equalised.is_empty() {
-            writeln!(out, "equalised     channels of {}", summary.equalised.join(", "))?;
+            writeln!(
+                out,
+                "equalised     channels of {}",
+                shorten::names(summary.equalised.iter().map(String::as_str)).join(", ")
+            )?;
         }
         writeln!(out, "calibrated    on {} pictures", summary.calibration_images)?;
         writeln!(out, "judged        {}", summary.verdict.line(summary.calibration_images))?;

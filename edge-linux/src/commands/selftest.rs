@@ -18,17 +18,17 @@ use crate::{backend, limits, tin};
 /// Arguments of `selftest`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Runs the network on the file's test input, on every backend that this machine has, and compares the CRC-32 of each\n\
-step's output with the one in the file. The exit code is 1 where a step differs.\n\n\
+The network runs on the file's test input, on every backend that this machine has, and the CRC-32 of each step's output is \
+compared with the one in the file. The exit code is 1 if any step differs.\n\n\
 Example:\n  tinception selftest googlenet.tin")]
 pub(crate) struct Args {
-    /// Network
+    /// Network in int8: a .tin file, or the name of a model on board
     #[arg(value_name = "FILE.tin")]
     file: PathBuf,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
-    /// Load a file whose checksum is wrong
+    /// Load a file even if its checksum is wrong
     #[arg(long)]
     skip_checksum: bool,
 }

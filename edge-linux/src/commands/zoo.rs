@@ -15,9 +15,9 @@ use crate::tin;
 /// Arguments of `zoo`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Models on board are part of the program: their names stand wherever a .tin file can, as in `classify photo.jpg --model\n\
-nano`. Public weights are others' work; `tinception fetch NAME` brings a file from its publisher or a mirror and checks\n\
-its hash.")]
+Models on board are part of the program. Their names can be given wherever a .tin file can, as in `tinception classify \
+photo.jpg --model nano`. Public weights were published by others: `tinception fetch NAME` downloads them from their publisher \
+or a mirror and verifies their hash.")]
 pub(crate) struct Args {
     /// Print one JSON document
     #[arg(long)]

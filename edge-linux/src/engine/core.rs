@@ -45,7 +45,10 @@ impl CoreNetwork {
         let model = tin::load(path, checksum)?;
         let parts = (model.preprocess(), model.pixel_table(), model.input());
         let (Some(record), Some(table), Some(input)) = parts else {
-            return Err(file_error(path, "the network takes no pictures; `tinception inspect` shows what it takes"));
+            return Err(file_error(
+                path,
+                "the network does not take pictures; `tinception inspect` shows what it takes",
+            ));
         };
         let preprocessor = Preprocessor::new(Preprocessing::from_record(record), input.shape, path)?;
         let backend = backend::chosen()?;
@@ -57,7 +60,7 @@ impl CoreNetwork {
         Ok(Self { model, prepared, pool, table, preprocessor, classes, own })
     }
 
-    /// The model.
+    /// The verified model.
     pub(crate) fn model(&self) -> &Model<'static> {
         &self.model
     }

@@ -78,7 +78,7 @@ impl Engine {
                 let asked = asked.name();
                 Err(file_error(
                     path,
-                    format_args!("--engine {asked} runs {other} files, not {kind}; leave --engine out"),
+                    format_args!("--engine {asked} runs {other} files, not {kind} files; leave --engine out"),
                 ))
             }
             _ => Ok(found),
@@ -157,9 +157,10 @@ pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Box<dyn Network
         Engine::Core if options.preprocess.is_empty() => {
             Ok(Box::new(CoreNetwork::open(path, options.checksum, options.threads)?))
         }
-        Engine::Core => {
-            Err(file_error(path, "a .tin file holds its own preprocessing; leave --preset and the like out"))
-        }
+        Engine::Core => Err(file_error(
+            path,
+            "a .tin file holds its own preprocessing; leave out --preset and the other options for it",
+        )),
         Engine::Tract if options.checksum == Checksum::Skip => {
             Err(file_error(path, "only .tin files have a checksum; leave --skip-checksum out"))
         }

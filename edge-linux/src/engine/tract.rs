@@ -112,6 +112,6 @@ impl Worker for TractWorker<'_> {
     }
 
     fn classify_hashed(&mut self, _: &[u8]) -> Result<(Scores, Vec<StepHash>)> {
-        anyhow::bail!("{}: --hash-steps hashes the steps of .tin files; leave it out", self.0.file)
+        anyhow::bail!("{}: --hash-steps works with .tin files only; leave it out, or give a .tin file", self.0.file)
     }
 }

@@ -3,10 +3,10 @@
 use std::io;
 use std::panic::AssertUnwindSafe;
 
-use image::metadata::Orientation;
+use mozjpeg::{ColorSpace, Decompress};
 use tinception_core::image::Size;
 
-use super::Budget;
+use super::{Budget, Rows, TRUNCATED, Turn, damaged};
 
 /// What the markers of a whole JPEG file say (ITU-T T.81, annex B).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(crate) struct Headers {
     /// Width and height, before it is turned upright.
     pub(super) size: Size,
     /// How the photo is turned.
-    pub(super) orientation: Orientation,
+    turn: Turn,
     /// Of the frame header's marker, what follows 0xC0: 0 and 1 are sequential, 2 is progressive.
     process: u8,
     /// Bits of a sample.
@@ -37,7 +37,7 @@ impl Headers {
         const APPLICATION_1: u8 = 0xE1;
         let mut headers = Self {
             size: Size::new(0, 0),
-            orientation: Orientation::NoTransforms,
+            turn: Turn::default(),
             process: 0,
             precision: 8,
             sampling: Vec::new(),
@@ -73,7 +73,7 @@ impl Headers {
                         APPLICATION_1 if !has_exif => {
                             if let Some(exif) = segment.strip_prefix(b"Exif\0\0") {
                                 has_exif = true;
-                                headers.orientation = Orientation::from_exif_chunk(exif).unwrap_or(headers.orientation);
+                                headers.turn = Turn::from_exif(exif).unwrap_or_default();
                             }
                         }
                         _ => {}
@@ -101,11 +101,6 @@ impl Headers {
 
     const fn is_progressive(&self) -> bool {
         matches!(self.process, 2 | 6 | 10 | 14)
-    }
-
-    /// Whether it has four components: CMYK, or what is made of it.
-    pub(super) fn is_cmyk(&self) -> bool {
-        self.sampling.len() == 4
     }
 
     /// Bytes of the coefficients that are held while it is decoded: none where a row of blocks goes at once.
@@ -150,8 +145,17 @@ impl Headers {
     }
 }
 
-/// A picture that libjpeg has begun to decode, as RGB.
-type Started<'a> = mozjpeg::decompress::DecompressStarted<&'a [u8]>;
+/// Decodes a file row by row.
+pub(super) fn decode(bytes: &[u8], budget: &Budget, rows: &mut dyn Rows) -> Result<(), String> {
+    let headers = Headers::read(bytes).ok_or(TRUNCATED)?;
+    headers.check(budget)?;
+    let (size, turn) = (headers.size, headers.turn);
+    let held = bytes.len() as u64 + headers.coefficient_bytes() + rows.bytes(size, turn);
+    budget.check(size, held)?;
+    let _alone = budget.wait(held);
+    rows.begin(size, turn)?;
+    decode_rows(bytes, |y, row| rows.row(y, row)).map_err(damaged)
+}
 
 /// Decodes a JPEG with libjpeg, bit for bit what Pillow, PyTorch's loaders and most cameras' viewers show: networks are
 /// trained and measured on these pixels, and a borderline picture changes its class for less than one unit.
@@ -166,43 +170,106 @@ pub(crate) fn decode_jpeg<'a>(
     bytes: &[u8],
     room: impl FnOnce(Size) -> Result<&'a mut [u8], &'static str>,
 ) -> Result<Option<()>, String> {
-    with_libjpeg(bytes, |size, started| {
-        let pixels = room(size).map_err(io::Error::other)?;
-        started.read_scanlines_into(pixels)?;
-        Ok(())
-    })
-}
-
-/// As [`decode_jpeg`], row by row: `take` gets each row's number and its RGB pixels.
-pub(super) fn decode_rows(bytes: &[u8], mut take: impl FnMut(u32, &[u8])) -> Result<Option<()>, String> {
-    with_libjpeg(bytes, |Size { width, height }, started| {
-        let mut row = vec![0; width as usize * 3];
-        for y in 0..height {
-            started.read_scanlines_into(&mut row)?;
-            take(y, &row);
-        }
-        Ok(())
-    })
-}
-
-fn with_libjpeg(
-    bytes: &[u8],
-    decode: impl FnOnce(Size, &mut Started<'_>) -> io::Result<()>,
-) -> Result<Option<()>, String> {
-    // libjpeg reports errors by unwinding, without a message on standard error.
-    let decoded = std::panic::catch_unwind(AssertUnwindSafe(|| -> io::Result<Option<()>> {
-        let decoder = mozjpeg::Decompress::new_mem(bytes)?;
-        if matches!(decoder.color_space(), mozjpeg::ColorSpace::JCS_CMYK | mozjpeg::ColorSpace::JCS_YCCK) {
+    with_libjpeg(bytes, |decoder| {
+        if has_four_inks(&decoder) {
             return Ok(None);
         }
         let (width, height) = decoder.size();
         let mut started = decoder.rgb()?;
-        decode(Size::new(width as u32, height as u32), &mut started)?;
+        let pixels = room(Size::new(width as u32, height as u32)).map_err(io::Error::other)?;
+        started.read_scanlines_into(pixels)?;
         started.finish()?;
         Ok(Some(()))
-    }));
+    })
+}
+
+/// As [`decode_jpeg`], row by row, CMYK pictures too: `take` gets each row's number and its RGB pixels.
+fn decode_rows(bytes: &[u8], mut take: impl FnMut(u32, &[u8])) -> Result<(), String> {
+    with_libjpeg(bytes, |decoder| {
+        let (width, height) = decoder.size();
+        let (mut rgb, mut inks) = (vec![0; 3 * width], Vec::new());
+        let mut started = if has_four_inks(&decoder) {
+            inks.resize(4 * width, 0);
+            decoder.to_colorspace(ColorSpace::JCS_CMYK)?
+        } else {
+            decoder.rgb()?
+        };
+        for y in 0..height as u32 {
+            if inks.is_empty() {
+                started.read_scanlines_into(&mut rgb)?;
+            } else {
+                started.read_scanlines_into(&mut inks)?;
+                inks_to_rgb(&inks, &mut rgb);
+            }
+            take(y, &rgb);
+        }
+        started.finish()
+    })
+}
+
+fn has_four_inks(decoder: &Decompress<&[u8]>) -> bool {
+    matches!(decoder.color_space(), ColorSpace::JCS_CMYK | ColorSpace::JCS_YCCK)
+}
+
+/// Turns cyan, magenta, yellow and black into RGB as Pillow does. They are stored inverted, as Adobe began to: 255 is no
+/// ink, so that a colour is what its ink and the black let through, `round(ink * black / 255)`.
+fn inks_to_rgb(inks: &[u8], rgb: &mut [u8]) {
+    for (pixel, &[cyan, magenta, yellow, black]) in rgb.as_chunks_mut().0.iter_mut().zip(inks.as_chunks().0) {
+        *pixel = [cyan, magenta, yellow].map(|ink| ((u32::from(ink) * u32::from(black) + 127) / 255) as u8);
+    }
+}
+
+fn with_libjpeg<T>(bytes: &[u8], decode: impl FnOnce(Decompress<&[u8]>) -> io::Result<T>) -> Result<T, String> {
+    // libjpeg reports errors by unwinding, without a message on standard error.
+    let decoded = std::panic::catch_unwind(AssertUnwindSafe(|| decode(Decompress::new_mem(bytes)?)));
     match decoded {
         Ok(decoded) => decoded.map_err(|error| error.to_string()),
         Err(panic) => Err(panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "libjpeg".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::ImageDecoder;
+    use image::codecs::jpeg::JpegDecoder;
+
+    use super::*;
+
+    /// A JPEG of four inks, which change smoothly, in this colour space.
+    fn four_inks(space: ColorSpace, width: usize, height: usize) -> Vec<u8> {
+        let mut encoder = mozjpeg::Compress::new(ColorSpace::JCS_CMYK);
+        encoder.set_size(width, height);
+        encoder.set_color_space(space);
+        encoder.set_quality(95.0);
+        let mut encoder = encoder.start_compress(Vec::new()).unwrap();
+        let at = |x: usize, y: usize| [x * 5, y * 7, x * 2 + y * 3, 255 - x * 2 - y].map(|ink| ink as u8);
+        let inks: Vec<u8> = (0..height).flat_map(|y| (0..width).flat_map(move |x| at(x, y))).collect();
+        encoder.write_scanlines(&inks).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// Inks and black let light through one after the other, and a peer's pixels are the same but for how its inverse DCT
+    /// rounds.
+    #[test]
+    fn four_inks_become_the_colours_they_show() {
+        for (ink, black) in (0..=255_u8).flat_map(|ink| (0..=255).map(move |black| (ink, black))) {
+            let mut rgb = [0; 3];
+            inks_to_rgb(&[ink, 255, 0, black], &mut rgb);
+            let exact = f64::from(ink) * f64::from(black) / 255.0;
+            assert_eq!(rgb, [exact.round() as u8, black, 0], "{ink} {black}");
+        }
+        for space in [ColorSpace::JCS_CMYK, ColorSpace::JCS_YCCK] {
+            let bytes = four_inks(space, 45, 35);
+            let mut found = Vec::new();
+            decode_rows(&bytes, |y, row| {
+                assert_eq!(found.len(), y as usize * 3 * 45);
+                found.extend_from_slice(row);
+            })
+            .unwrap();
+            let mut peer = vec![0; 45 * 35 * 3];
+            JpegDecoder::new(io::Cursor::new(&bytes)).unwrap().read_image(&mut peer).unwrap();
+            let apart = found.iter().zip(&peer).map(|(found, peer)| found.abs_diff(*peer)).max().unwrap();
+            assert!(found.len() == peer.len() && apart <= 4, "{space:?}: {apart}");
+        }
     }
 }

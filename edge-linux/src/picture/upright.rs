@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::Result;
-use image::metadata::Orientation;
 use tinception_core::image::Size;
 
 use super::{Budget, Rows, Turn};
@@ -58,12 +57,11 @@ pub(super) struct Upright {
 }
 
 impl Rows for Upright {
-    fn bytes(&self, stored: Size, _: Orientation) -> u64 {
+    fn bytes(&self, stored: Size, _: Turn) -> u64 {
         3 * u64::from(stored.width) * u64::from(stored.height)
     }
 
-    fn begin(&mut self, stored: Size, orientation: Orientation) -> Result<(), String> {
-        let turn = Turn::new(orientation);
+    fn begin(&mut self, stored: Size, turn: Turn) -> Result<(), String> {
         let Size { width, height } = turn.upright(stored);
         let length = 3 * width as usize * height as usize;
         let mut data = Vec::new();
@@ -96,11 +94,11 @@ impl Rows for Upright {
 }
 
 impl Upright {
-    /// Nothing yet.
-    pub(super) const fn new() -> Self {
+    /// No picture yet.
+    pub(super) fn new() -> Self {
         let none = Size::new(0, 0);
         let picture = RgbPicture { size: none, data: Vec::new() };
-        Self { picture, stored: none, turn: Turn::new(Orientation::NoTransforms), waiting: Vec::new(), first: 0 }
+        Self { picture, stored: none, turn: Turn::default(), waiting: Vec::new(), first: 0 }
     }
 
     fn write_columns(&mut self) {
@@ -126,6 +124,7 @@ impl Upright {
 
 #[cfg(test)]
 mod tests {
+    use image::metadata::Orientation;
     use image::{DynamicImage, RgbImage};
 
     use super::*;
@@ -140,7 +139,8 @@ mod tests {
                 let mut expected = DynamicImage::from(picture.clone());
                 expected.apply_orientation(orientation);
                 let mut rows = Upright::new();
-                rows.begin(Size::new(width, height), orientation).unwrap();
+                let turn = Turn::numbered(orientation.to_exif().into()).unwrap();
+                rows.begin(Size::new(width, height), turn).unwrap();
                 for (y, row) in (0..).zip(picture.chunks_exact(width as usize * 3)) {
                     rows.row(y, row);
                 }

@@ -9,7 +9,6 @@
 //! Either way the horizontal filter comes first and its sums are rounded to bytes, so the order of the arithmetic is the
 //! core's. A filter looks at neighbours only: no more rows are held than one output position needs.
 
-use image::metadata::Orientation;
 use pulp::{Arch, Simd, WithSimd};
 use tinception_core::error::ImageError;
 use tinception_core::image::{Channels, Geometry, Picture, PixelFormat, Position, Resize, Size, resample};
@@ -47,13 +46,11 @@ impl RowResizer {
 }
 
 impl Rows for RowResizer {
-    fn bytes(&self, stored: Size, orientation: Orientation) -> u64 {
-        let turn = Turn::new(orientation);
+    fn bytes(&self, stored: Size, turn: Turn) -> u64 {
         self.plan(stored, turn).map_or(0, |geometry| Work::bytes(&geometry, turn, stored))
     }
 
-    fn begin(&mut self, stored: Size, orientation: Orientation) -> Result<(), String> {
-        let turn = Turn::new(orientation);
+    fn begin(&mut self, stored: Size, turn: Turn) -> Result<(), String> {
         let geometry = self.plan(stored, turn).map_err(|error| {
             let Size { width, height } = self.output;
             format!("cannot become a picture of {width} x {height}: {error}; choose another --resize")
@@ -290,6 +287,7 @@ impl WithSimd for Over<'_> {
 
 #[cfg(test)]
 mod tests {
+    use image::metadata::Orientation;
     use image::{DynamicImage, RgbImage};
     use rand::rngs::SmallRng;
     use rand::{Rng, SeedableRng};
@@ -322,13 +320,14 @@ mod tests {
             let geometry = Geometry::plan(resize, size, output);
 
             let mut rows = RowResizer::new(resize, output, channels);
-            let begun = rows.begin(stored, orientation);
+            let turn = Turn::numbered(orientation.to_exif().into()).unwrap();
+            let begun = rows.begin(stored, turn);
             assert_eq!(begun.is_ok(), geometry.is_ok(), "{begun:?}");
             let Ok(geometry) = geometry else { continue };
             let mut scratch = vec![0; geometry.scratch_len(PixelFormat::Rgb888, channels)];
             let mut expected = vec![0; geometry.output_len(channels)];
             resample(&picture, &geometry, channels, &mut scratch, &mut expected).unwrap();
-            let stated = rows.bytes(stored, orientation);
+            let stated = rows.bytes(stored, turn);
             let mut most = 0;
             for (y, row) in (0..).zip(data.chunks_exact(3 * stored.width as usize)) {
                 rows.row(y, row);

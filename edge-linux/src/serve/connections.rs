@@ -22,7 +22,7 @@ const RESERVED_DESCRIPTORS: u64 = 32;
 /// How many connections there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
-    /// In all.
+    /// Connections at the same time.
     pub(super) connections: usize,
     /// From one address of another machine. On this machine a proxy may stand for many clients.
     pub(super) of_address: usize,
@@ -46,7 +46,7 @@ impl Limits {
     }
 }
 
-/// All connections.
+/// The connections that there are, and when each has to make way.
 pub(super) struct Connections {
     limits: Limits,
     table: Mutex<Table>,

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use axum::body::Bytes;
 use serde::Serialize;
 use tokio::sync::watch;
 
 use super::metrics::Metrics;
+use super::pace::{Latency, Rates};
 use crate::camera::pipeline::Counts;
 use crate::camera::{MqttCounts, Present, Stages};
 use crate::ranking::Class;
@@ -21,10 +22,16 @@ const HISTORY: usize = 50;
 /// A classified frame.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Update {
+    /// Seconds since 1970.
+    pub(crate) time: f64,
     /// The best classes, best first.
     pub(crate) top: Vec<Class>,
+    /// The classes that lead over the last minute, those with the highest probabilities first, as they are in this frame.
+    pub(crate) leaders: Vec<Class>,
     /// The label that holds steady; `None` for none above the threshold.
     pub(crate) label: Option<String>,
+    /// Its averaged probability; 0 where there is none.
+    pub(crate) probability: f64,
     /// Its id; left out where the network states none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<String>,
@@ -33,6 +40,15 @@ pub(crate) struct Update {
     pub(crate) present: Present,
     /// Classified frames in the last second.
     pub(crate) frames_per_second: f64,
+    /// What happens a second, of all frames.
+    pub(crate) rates: Rates,
+    /// The upright picture's size; `None` before the first frame.
+    pub(crate) picture: Option<PictureSize>,
+    /// How often the settings that may change at run time have changed.
+    pub(crate) settings: u64,
+    /// The threshold where none is set.
+    #[serde(skip)]
+    pub(crate) usual_threshold: f64,
     /// Entropy of all probabilities, in bits: high where the network has no idea.
     pub(crate) entropy: f64,
     /// Share of activations at the end of int8's range, where this frame was looked at so closely.
@@ -43,6 +59,8 @@ pub(crate) struct Update {
     pub(crate) mqtt: Option<MqttCounts>,
     /// Milliseconds from the moment the frame had come until its label was known.
     pub(crate) latency_ms: f64,
+    /// How long it takes, over the last minute.
+    pub(crate) latency: Latency,
     /// Where that time went.
     pub(crate) stages: Stages,
     /// Frames that the network saw since the start.
@@ -51,11 +69,27 @@ pub(crate) struct Update {
     pub(crate) counts: Counts,
 }
 
+/// Columns and rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct PictureSize {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+}
+
+/// Which picture is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// As it came, upright.
+    Bare,
+    /// With the label on it.
+    Drawn,
+}
+
 /// When the label became another.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Change {
     /// Seconds since 1970.
-    time: u64,
+    time: f64,
     label: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
@@ -80,12 +114,12 @@ impl Picture {
         Self { part: part.into(), jpeg: head.len()..head.len() + jpeg.len() }
     }
 
-    /// As a part of a stream.
+    /// The picture as a part of a stream, with its headers.
     pub(super) fn part(&self) -> Bytes {
         self.part.clone()
     }
 
-    /// Alone.
+    /// The JPEG file alone.
     pub(super) fn jpeg(&self) -> Bytes {
         self.part.slice(self.jpeg.clone())
     }
@@ -94,8 +128,9 @@ impl Picture {
 /// The newest update and picture. Writers never wait; a reader that is slow misses some.
 pub(crate) struct Feed {
     updates: watch::Sender<Option<Arc<Update>>>,
-    pictures: watch::Sender<Picture>,
-    viewers: AtomicUsize,
+    /// Of each [`Look`].
+    pictures: [watch::Sender<Picture>; 2],
+    viewers: [AtomicUsize; 2],
     last: Mutex<Option<Instant>>,
     history: Mutex<VecDeque<Change>>,
     metrics: Metrics,
@@ -106,8 +141,8 @@ impl Feed {
     pub(crate) fn new() -> Self {
         Self {
             updates: watch::Sender::new(None),
-            pictures: watch::Sender::new(Picture::default()),
-            viewers: AtomicUsize::new(0),
+            pictures: [(); 2].map(|()| watch::Sender::new(Picture::default())),
+            viewers: [AtomicUsize::new(0), AtomicUsize::new(0)],
             last: Mutex::new(None),
             history: Mutex::new(VecDeque::with_capacity(HISTORY)),
             metrics: Metrics::new(),
@@ -123,21 +158,20 @@ impl Feed {
             if history.len() == HISTORY {
                 history.pop_front();
             }
-            let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-            history.push_back(Change { time, label: update.label.clone(), id: update.id.clone() });
+            history.push_back(Change { time: update.time, label: update.label.clone(), id: update.id.clone() });
         }
         drop(history);
         self.updates.send_replace(Some(Arc::new(update)));
     }
 
-    /// Whether somebody would see a picture: encoding one for nobody costs more than the network.
-    pub(crate) fn wants_picture(&self) -> bool {
-        self.viewers.load(Ordering::Relaxed) > 0
+    /// Whether somebody would see such a picture: encoding one for nobody costs more than the network.
+    pub(crate) fn wants_picture(&self, look: Look) -> bool {
+        self.viewers[look as usize].load(Ordering::Relaxed) > 0
     }
 
     /// Takes a frame as JPEG.
-    pub(crate) fn publish_picture(&self, jpeg: &[u8]) {
-        self.pictures.send_replace(Picture::new(jpeg));
+    pub(crate) fn publish_picture(&self, look: Look, jpeg: &[u8]) {
+        self.pictures[look as usize].send_replace(Picture::new(jpeg));
     }
 
     /// The updates from now on.
@@ -146,17 +180,22 @@ impl Feed {
     }
 
     /// The pictures from now on, and a viewer for as long as they are wanted.
-    pub(super) fn pictures(self: &Arc<Self>) -> (watch::Receiver<Picture>, Viewer) {
-        let mut pictures = self.pictures.subscribe();
+    pub(super) fn pictures(self: &Arc<Self>, look: Look) -> (watch::Receiver<Picture>, Viewer) {
+        let mut pictures = self.pictures[look as usize].subscribe();
         pictures.mark_unchanged();
-        self.viewers.fetch_add(1, Ordering::Relaxed);
-        (pictures, Viewer(self.clone()))
+        self.viewers[look as usize].fetch_add(1, Ordering::Relaxed);
+        (pictures, Viewer(self.clone(), look))
     }
 
     /// Seconds since the last update; `None` before the first.
     pub(super) fn age(&self) -> Option<f64> {
         let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.map(|last| last.elapsed().as_secs_f64())
+    }
+
+    /// The newest update; `None` before the first.
+    pub(super) fn newest(&self) -> Option<Arc<Update>> {
+        self.updates.borrow().clone()
     }
 
     /// The changes of the label, oldest first.
@@ -171,10 +210,10 @@ impl Feed {
 }
 
 /// Somebody who sees the pictures.
-pub(super) struct Viewer(Arc<Feed>);
+pub(super) struct Viewer(Arc<Feed>, Look);
 
 impl Drop for Viewer {
     fn drop(&mut self) {
-        self.0.viewers.fetch_sub(1, Ordering::Relaxed);
+        self.0.viewers[self.1 as usize].fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -3,16 +3,21 @@
 use std::mem;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
-use super::feed::{Feed, Update};
+use super::feed::{Feed, Look, PictureSize, Update};
+use super::leaders::Leaders;
+use super::pace::Pace;
 use super::picture;
 use crate::camera::frame::RgbFrame;
 use crate::camera::mailbox::{Mailbox, Taken};
-use crate::camera::{Moment, UNKNOWN};
+use crate::camera::tuning::Tuned;
+use crate::camera::{Moment, UNKNOWN, usual_threshold};
 use crate::engine::{Classes, Scores};
+use crate::labels::Labels;
+use crate::ranking;
 
 /// How long the encoding thread waits for a picture before it looks again.
 const GLANCE: Duration = Duration::from_secs(1);
@@ -33,19 +38,30 @@ pub(crate) struct Live {
     pictures: Arc<Mailbox<Labelled>>,
     spare: Labelled,
     classified: u64,
-    rate: Rate,
+    pace: Pace,
+    leaders: Leaders,
+    tuned: Arc<Tuned>,
 }
 
 impl Live {
-    /// Starts the encoding thread.
-    pub(crate) fn start(feed: Arc<Feed>) -> Result<Self> {
+    /// Starts the encoding thread. The page is told when the settings change.
+    pub(crate) fn start(feed: Arc<Feed>, tuned: Arc<Tuned>) -> Result<Self> {
         let pictures = Arc::new(Mailbox::default());
         let (to, from) = (feed.clone(), pictures.clone());
         thread::Builder::new()
             .name("encode".into())
             .spawn(move || encode(&to, &from))
             .context("cannot start a thread")?;
-        Ok(Self { feed, pictures, spare: Labelled::default(), classified: 0, rate: Rate::new(Instant::now()) })
+        let now = Instant::now();
+        Ok(Self {
+            feed,
+            pictures,
+            spare: Labelled::default(),
+            classified: 0,
+            pace: Pace::new(now),
+            leaders: Leaders::new(now),
+            tuned,
+        })
     }
 
     /// Whether the next frame's activations are to be looked at: one frame of a hundred, the first among them.
@@ -54,24 +70,36 @@ impl Live {
     }
 
     /// Takes a classified frame. Its picture goes to those who look; `picture` is an old buffer afterwards.
-    pub(crate) fn tell(&mut self, moment: &Moment<'_>, scores: &Scores, picture: &mut RgbFrame) {
+    pub(crate) fn tell(&mut self, moment: &Moment<'_>, scores: &Scores, labels: &Labels, picture: &mut RgbFrame) {
         self.classified += 1;
         let steady = &moment.steady;
+        let now = Instant::now();
+        let (rates, latency) = self.pace.count(now, self.classified, moment.counts, moment.latency_ms);
+        let leaders = self.leaders.update(now, scores);
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.feed.publish(Update {
+            time: time.as_millis() as f64 / 1e3,
             top: moment.top.clone(),
+            leaders: leaders.iter().map(|class| ranking::class(scores, labels, *class)).collect(),
             label: steady.class.map(|_| steady.label.to_owned()),
             id: steady.id.map(str::to_owned),
             present: steady.present.clone(),
-            frames_per_second: self.rate.count(Instant::now()),
+            probability: steady.probability,
+            frames_per_second: rates.classified,
+            rates,
+            picture: Some(PictureSize { width: picture.size.width, height: picture.size.height }),
+            settings: self.tuned.changes(),
+            usual_threshold: usual_threshold(scores.probabilities.len(), scores.classes),
             entropy: entropy(scores),
             saturation: moment.saturation,
             mqtt: moment.mqtt,
             latency_ms: moment.latency_ms,
+            latency,
             stages: moment.stages,
             classified: self.classified,
             counts: moment.counts,
         });
-        if self.feed.wants_picture() {
+        if [Look::Bare, Look::Drawn].iter().any(|look| self.feed.wants_picture(*look)) {
             mem::swap(&mut self.spare.frame, picture);
             self.spare.text = match steady.class {
                 Some(_) => format!(" {} {:.0} % ", steady.short, steady.probability * 100.0),
@@ -93,10 +121,18 @@ fn encode(feed: &Feed, pictures: &Mailbox<Labelled>) {
     loop {
         match pictures.take(&mut labelled, GLANCE) {
             Taken::Item => {
-                picture::annotate(&mut labelled.frame, &labelled.text);
-                // A frame that libjpeg refuses is not shown; the next one comes.
-                if let Ok(jpeg) = picture::encode(&labelled.frame) {
-                    feed.publish_picture(&jpeg);
+                // The label is drawn onto the same pixels, so the bare picture comes first.
+                for look in [Look::Bare, Look::Drawn] {
+                    if !feed.wants_picture(look) {
+                        continue;
+                    }
+                    if look == Look::Drawn {
+                        picture::annotate(&mut labelled.frame, &labelled.text);
+                    }
+                    // A frame that libjpeg refuses is not shown; the next one comes.
+                    if let Ok(jpeg) = picture::encode(&labelled.frame) {
+                        feed.publish_picture(look, &jpeg);
+                    }
                 }
             }
             Taken::Nothing => {}
@@ -115,29 +151,6 @@ fn entropy(scores: &Scores) -> f64 {
     scores.probabilities.iter().map(of_class).sum()
 }
 
-/// Counts what happens a second, over the last whole one.
-struct Rate {
-    since: Instant,
-    count: u32,
-    last: f64,
-}
-
-impl Rate {
-    fn new(now: Instant) -> Self {
-        Self { since: now, count: 0, last: 0.0 }
-    }
-
-    fn count(&mut self, now: Instant) -> f64 {
-        self.count += 1;
-        let time = now.duration_since(self.since).as_secs_f64();
-        if time >= 1.0 {
-            self.last = f64::from(self.count) / time;
-            (self.since, self.count) = (now, 0);
-        }
-        self.last
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,14 +163,5 @@ mod tests {
         }
         // Two coins and a certainty.
         assert!((entropy(&Scores::independent(vec![0.5, 1.0, 0.5])) - 2.0).abs() < 1e-12);
-    }
-
-    #[test]
-    fn rates_are_of_whole_seconds() {
-        let start = Instant::now();
-        let mut rate = Rate::new(start);
-        let rates: Vec<f64> = (1..=20).map(|index| rate.count(start + Duration::from_millis(100 * index))).collect();
-        assert_eq!(rates[..9], [0.0; 9]);
-        assert!(rates[9..].iter().all(|rate| (rate - 10.0).abs() < 1e-6), "{rates:?}");
     }
 }

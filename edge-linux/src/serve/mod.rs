@@ -3,6 +3,7 @@
 //! ```text
 //! camera loop -> Feed -> page, events (SSE), stream (MJPEG), snapshot, metrics, health
 //! picture (POST) -> Desk -> scores
+//! settings (POST) -> Panel -> Tuned -> camera's threads; on request the file of options
 //! ```
 //!
 //! The camera loop only ever writes into the [`Feed`], which keeps the newest and never waits for a reader. The server has a
@@ -15,11 +16,15 @@ mod connections;
 mod desk;
 mod feed;
 mod headers;
+mod leaders;
 mod live;
 mod metrics;
 mod origin;
+mod pace;
+mod page;
 mod picture;
 mod routes;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -46,6 +51,7 @@ pub(crate) use self::desk::Desk;
 pub(crate) use self::feed::Feed;
 pub(crate) use self::live::Live;
 pub(crate) use self::origin::HostName;
+pub(crate) use self::settings::Panel;
 use self::wire::Wire;
 
 /// How long a client may take for the lines of a request, and how long a connection may be idle.
@@ -65,6 +71,7 @@ struct Shared {
     feed: Arc<Feed>,
     desk: Desk,
     access: Access,
+    panel: Panel,
 }
 
 /// Binds `address` and serves from a thread of its own until the program ends.
@@ -73,7 +80,13 @@ struct Shared {
 ///
 /// # Errors
 /// The address can't be bound.
-pub(crate) fn start(address: SocketAddr, access: Access, feed: Arc<Feed>, desk: Desk) -> Result<SocketAddr> {
+pub(crate) fn start(
+    address: SocketAddr,
+    access: Access,
+    feed: Arc<Feed>,
+    desk: Desk,
+    panel: Panel,
+) -> Result<SocketAddr> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the server's thread")?;
     let listener = {
         let _within = runtime.enter();
@@ -81,7 +94,7 @@ pub(crate) fn start(address: SocketAddr, access: Access, feed: Arc<Feed>, desk: 
         listen(address).with_context(unusable)?
     };
     let bound = listener.local_addr().context("the server's address")?;
-    let shared = Arc::new(Shared { feed, desk, access });
+    let shared = Arc::new(Shared { feed, desk, access, panel });
     let serve = move || runtime.block_on(accept(listener, shared));
     std::thread::Builder::new().name("serve".into()).spawn(serve).context("the server's thread")?;
     Ok(bound)

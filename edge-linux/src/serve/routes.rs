@@ -7,22 +7,23 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Extension, Request, State};
+use axum::extract::{Extension, Query, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::WatchStream;
 
 use super::board::{self, Health};
 use super::connections::Connection;
 use super::desk::Refusal;
-use super::feed::{Picture, Update};
+use super::feed::{Look, Picture, Update};
+use super::settings::{LARGEST_BODY, SaveError};
 use super::upload::{self, Refused};
-use super::{Shared, access, headers};
+use super::{BODY_TIME, Shared, access, headers, page};
 use crate::ranking::Class;
 
 /// Without an update for this long the camera counts as stopped.
@@ -38,7 +39,7 @@ type Connected = Extension<Arc<Connection>>;
 
 pub(super) fn all(shared: Arc<Shared>) -> Router {
     Router::new()
-        .route("/", get(page))
+        .route("/", get(async || page::answer()))
         .route("/events", get(events))
         .route("/history", get(history))
         .route("/stream.mjpg", get(stream))
@@ -46,6 +47,8 @@ pub(super) fn all(shared: Arc<Shared>) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/api/classify", post(classify))
+        .route("/api/settings", get(settings).post(change_settings))
+        .route("/api/settings/save", post(save_settings))
         .layer(middleware::from_fn_with_state(shared.clone(), access::check))
         .layer(middleware::from_fn(at_work))
         .layer(middleware::from_fn(headers::add))
@@ -86,11 +89,18 @@ fn last(mut response: Response) -> Response {
     response
 }
 
-/// The page takes nothing from elsewhere, and no other page may show it in a frame.
-async fn page() -> Response {
-    let policy = "default-src 'self'; img-src 'self' data:; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
-                  base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(include_str!("page.html"))).into_response()
+/// Which picture is asked for.
+#[derive(Deserialize)]
+struct Wanted {
+    /// With the label on it.
+    #[serde(default)]
+    drawn: bool,
+}
+
+impl Wanted {
+    const fn look(&self) -> Look {
+        if self.drawn { Look::Drawn } else { Look::Bare }
+    }
 }
 
 /// An update, and how the board is at that moment.
@@ -120,9 +130,9 @@ async fn history(State(shared): Served) -> Response {
     json(StatusCode::OK, &shared.feed.history())
 }
 
-async fn stream(State(shared): Served, Extension(connection): Connected) -> Response {
+async fn stream(State(shared): Served, Extension(connection): Connected, Query(wanted): Query<Wanted>) -> Response {
     let Some(work) = connection.streams() else { return too_many_streams() };
-    let (pictures, viewer) = shared.feed.pictures();
+    let (pictures, viewer) = shared.feed.pictures(wanted.look());
     let parts = WatchStream::from_changes(pictures).map(move |picture| {
         // The picture's viewer is gone, and the work ends, when the stream does.
         let _until_then = (&viewer, &work);
@@ -132,8 +142,8 @@ async fn stream(State(shared): Served, Extension(connection): Connected) -> Resp
     ([(header::CONTENT_TYPE, kind.as_str()), UNBUFFERED], Body::from_stream(parts)).into_response()
 }
 
-async fn snapshot(State(shared): Served) -> Response {
-    let (mut pictures, _viewer) = shared.feed.pictures();
+async fn snapshot(State(shared): Served, Query(wanted): Query<Wanted>) -> Response {
+    let (mut pictures, _viewer) = shared.feed.pictures(wanted.look());
     match tokio::time::timeout(NEXT_FRAME, pictures.changed()).await {
         Ok(Ok(())) => ([(header::CONTENT_TYPE, "image/jpeg")], pictures.borrow().jpeg()).into_response(),
         _ => failed(StatusCode::SERVICE_UNAVAILABLE, "the camera gives no frames"),
@@ -184,4 +194,47 @@ async fn classes(shared: &Shared, request: Request) -> Result<Vec<Class>, Respon
 fn refused(Refused { status, message, unread }: Refused) -> Response {
     let response = failed(status, &message);
     if unread { last(response) } else { response }
+}
+
+async fn settings(State(shared): Served) -> Response {
+    json(StatusCode::OK, &shared.panel.settings(shared.feed.newest().as_deref()))
+}
+
+async fn change_settings(State(shared): Served, request: Request) -> Response {
+    let body = tokio::time::timeout(BODY_TIME, axum::body::to_bytes(request.into_body(), LARGEST_BODY)).await;
+    let body = match body {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            let message = format!("the body broke off, or has more than {LARGEST_BODY} bytes");
+            return last(failed(StatusCode::PAYLOAD_TOO_LARGE, &message));
+        }
+        Err(_) => {
+            let message = format!("the body did not come within {} s", BODY_TIME.as_secs());
+            return last(failed(StatusCode::REQUEST_TIMEOUT, &message));
+        }
+    };
+    let newest = shared.feed.newest();
+    match shared.panel.change(&body, newest.as_deref()) {
+        Ok(()) => json(StatusCode::OK, &shared.panel.settings(newest.as_deref())),
+        Err(error) => failed(StatusCode::UNPROCESSABLE_ENTITY, &error),
+    }
+}
+
+async fn save_settings(State(shared): Served) -> Response {
+    #[derive(Serialize)]
+    struct Saved {
+        saved: String,
+    }
+    let panel = shared.panel.clone();
+    // The disk may take its time, and the others' answers don't wait for it.
+    match tokio::task::spawn_blocking(move || panel.save()).await {
+        Ok(Ok(saved)) => json(StatusCode::OK, &Saved { saved }),
+        Ok(Err(SaveError::NoFile)) => {
+            let message =
+                "the camera was started without a file of options; start it with --config FILE to save settings";
+            failed(StatusCode::CONFLICT, message)
+        }
+        Ok(Err(SaveError::Failed(message))) => failed(StatusCode::INTERNAL_SERVER_ERROR, &message),
+        Err(_) => failed(StatusCode::INTERNAL_SERVER_ERROR, "saving failed; please report how"),
+    }
 }

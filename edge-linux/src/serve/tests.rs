@@ -2,21 +2,23 @@
 
 mod access;
 mod limits;
+mod settings;
 mod uploads;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tinception_core::model::Checksum;
 use tinception_models::artefacts;
 
-use super::feed::Update;
+use super::feed::{Look, Update};
 use super::*;
 use crate::camera::pipeline::Counts;
-use crate::camera::{MqttCounts, Stages};
+use crate::camera::tuning::{Tuned, Tuning};
+use crate::camera::{MqttCounts, Stages, Steadiness};
 use crate::engine::CoreNetwork;
 use crate::ranking::Class;
 
@@ -25,6 +27,7 @@ const TOKEN: &str = "a token of some length";
 struct Served {
     address: SocketAddr,
     feed: Arc<Feed>,
+    tuned: Arc<Tuned>,
 }
 
 fn serve(token: Option<&str>) -> Served {
@@ -33,12 +36,20 @@ fn serve(token: Option<&str>) -> Served {
 
 /// With further names of the machine.
 fn serve_as(token: Option<&str>, names: &[&str]) -> Served {
+    serve_with(token, names, None)
+}
+
+/// With a file of options, too.
+fn serve_with(token: Option<&str>, names: &[&str], config: Option<PathBuf>) -> Served {
     let desk = Desk::start(None, || Ok(Box::new(CoreNetwork::open(Path::new("nano"), Checksum::Verify, 1)?))).unwrap();
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let feed = Arc::new(Feed::new());
     let names = names.iter().map(|name| name.parse().unwrap()).collect();
     let access = Access::new(any, token.map(str::to_owned), names).unwrap();
-    Served { address: start(any, access, feed.clone(), desk).unwrap(), feed }
+    let steadiness = Steadiness { frames: 5, threshold: None, hysteresis: 0.1 };
+    let tuned = Arc::new(Tuned::new(Tuning { steadiness, region: None }));
+    let panel = Panel::new(tuned.clone(), config);
+    Served { address: start(any, access, feed.clone(), desk, panel).unwrap(), feed, tuned }
 }
 
 fn update(label: &str) -> Update {
@@ -107,8 +118,8 @@ fn everything_the_page_needs_is_there() {
     assert_eq!(status, 200);
     assert!(!page.contains("https://"), "{page}");
     // Wherever a proxy puts the page, what it needs is below it.
-    for path in ["stream.mjpg", "events", "history"] {
-        assert!(page.contains(&format!("`${{below}}{path}${{query}}`")), "{path}: {page}");
+    for path in ["stream.mjpg", "events", "history", "api/classify", "api/settings"] {
+        assert!(page.contains(&format!("(\"{path}\"")), "{path}: {page}");
         assert!(!page.contains(&format!("/{path}")), "{path}: {page}");
     }
     assert_eq!(served.get("/healthz").0, 503);
@@ -173,20 +184,21 @@ fn events_come_as_they_happen() {
 #[test]
 fn pictures_are_encoded_only_for_those_who_look() {
     let served = serve(None);
-    assert!(!served.feed.wants_picture());
+    assert!(!served.feed.wants_picture(Look::Bare));
     let feed = served.feed.clone();
     let camera = std::thread::spawn(move || {
         let start = Instant::now();
-        while !feed.wants_picture() {
+        while !feed.wants_picture(Look::Bare) {
             assert!(start.elapsed() < Duration::from_secs(10));
             std::thread::sleep(Duration::from_millis(1));
         }
-        feed.publish_picture(b"a picture");
+        feed.publish_picture(Look::Bare, b"a picture");
     });
     let (status, picture) = served.get("/snapshot.jpg");
     assert_eq!((status, picture.as_str()), (200, "a picture"));
     camera.join().unwrap();
-    assert!(!served.feed.wants_picture());
+    assert!(!served.feed.wants_picture(Look::Bare));
     // No frames: no picture, and no old one.
     assert_eq!(served.get("/snapshot.jpg").0, 503);
+    assert_eq!(served.get("/snapshot.jpg?drawn=maybe").0, 400);
 }

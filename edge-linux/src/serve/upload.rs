@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use tokio_stream::StreamExt;
 
 use super::{BODY_TIME, LARGEST_BODY};
+use crate::picture::Format;
 
 /// What a form may have beside its picture, in bytes.
 const FORM_EXTRA: usize = 64 << 10;
@@ -34,7 +35,7 @@ enum Kind {
     Form { boundary: String },
     /// A form without files. `curl --data-binary` says so, too, whatever it sends.
     Urlencoded,
-    /// Something else.
+    /// Another type, which is not taken.
     Other(String),
 }
 
@@ -139,7 +140,7 @@ async fn file(form: Bytes, boundary: &str) -> Result<Bytes, Refused> {
         let is_file = part.file_name().is_some();
         let bytes = part.bytes().await.map_err(damaged)?;
         // Some clients send a picture as if it were a text field.
-        if !bytes.is_empty() && (is_file || image::guess_format(&bytes).is_ok()) {
+        if !bytes.is_empty() && (is_file || Format::of(&bytes).is_some() || str::from_utf8(&bytes).is_err()) {
             return Ok(bytes);
         }
     }

@@ -50,7 +50,10 @@ fn a_hook_that_hangs_is_killed_and_the_camera_goes_on() {
     assert!(changes(&output) > 1);
     assert!(start.elapsed() < Duration::from_secs(30));
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(error.contains("--on-change: killed after 1.") && error.contains(" s (1 so far)"), "{error}");
+    assert!(
+        error.contains("--on-change: the command was killed after 1.") && error.contains(" s (1 so far)"),
+        "{error}"
+    );
     // Neither the shell nor what it started is left.
     let left = Command::new("pgrep").args(["-f", "^sleep 98765[34]"]).output();
     assert!(left.is_ok_and(|left| left.stdout.is_empty()), "processes are left");

@@ -3,6 +3,8 @@
 
 #[cfg(feature = "mqtt")]
 mod broker;
+#[cfg(feature = "serve")]
+mod browser;
 mod colours;
 mod common;
 mod config;
@@ -15,6 +17,12 @@ mod mqtt;
 mod network;
 #[cfg(feature = "serve")]
 mod page;
+#[cfg(feature = "serve")]
+mod page_access;
+#[cfg(feature = "serve")]
+mod page_look;
+#[cfg(feature = "serve")]
+mod page_memory;
 mod soak;
 mod stall;
 mod stop;

@@ -123,5 +123,5 @@ fn a_socket_that_is_gone_ends_nothing() {
     let output = child.wait_with_output().expect("it ends");
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{error}");
-    assert_eq!(error.matches("systemd cannot be told").count(), 1, "{error}");
+    assert_eq!(error.matches("cannot notify systemd").count(), 1, "{error}");
 }

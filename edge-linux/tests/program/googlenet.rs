@@ -29,7 +29,7 @@ fn int8_is_as_good_as_float() {
         folder,
         &format!(
             "quantize {onnx} --calibration {pictures}/calibration --labels {labels} --preset caffe-imagenet \
-             -o {{}}/googlenet.tin"
+             --licence unrestricted -o {{}}/googlenet.tin"
         ),
     );
     let compiled = std::fs::read(folder.join("googlenet.tin")).expect("written");

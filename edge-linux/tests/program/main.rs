@@ -10,6 +10,7 @@ mod googlenet;
 mod import;
 mod inputs;
 mod kinds;
+mod names;
 mod outputs;
 mod scores;
 mod terminal;

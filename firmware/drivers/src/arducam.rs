@@ -115,7 +115,7 @@ enum State {
     Reading(usize),
 }
 
-/// The camera.
+/// An ArduCAM Mini 2MP on an I2C and an SPI bus.
 #[derive(Debug)]
 pub struct ArduCam<I, S> {
     i2c: I,

@@ -48,13 +48,13 @@ pub enum Error<E> {
 /// How large the pictures are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resolution {
-    /// 320x240.
+    /// 320x240 pixels.
     Qvga,
-    /// 160x120, four pixels summed into one: more light, less noise.
+    /// 160x120 pixels, four pixels summed into one: more light, less noise.
     Qqvga,
 }
 
-/// The sensor.
+/// An HM01B0 sensor on an I2C bus.
 #[derive(Debug)]
 pub struct Hm01b0<I> {
     i2c: I,
@@ -112,13 +112,13 @@ impl<I: I2c> Hm01b0<I> {
         self.write(GROUP_HOLD, 1)
     }
 
-    /// Sends so many pictures, then stands by.
+    /// Sends a number of pictures, then goes to standby.
     pub fn stream(&mut self, pictures: u8) -> Result<(), Error<I::Error>> {
         self.write(FRAME_COUNT, pictures)?;
         self.write(MODE_SELECT, STREAM_COUNTED)
     }
 
-    /// Stops.
+    /// Stops sending pictures and puts the sensor on standby.
     pub fn stop(&mut self) -> Result<(), Error<I::Error>> {
         self.write(MODE_SELECT, STANDBY)
     }

@@ -32,9 +32,9 @@ pub enum CompileError {
     /// An operator that the quantiser doesn't take.
     #[error("node '{node}' ({operator}): {problem}")]
     Unsupported {
-        /// The node.
+        /// Name of the node at fault.
         node: String,
-        /// Its operator.
+        /// ONNX name of its operator.
         operator: &'static str,
         /// What is wrong and what to do.
         problem: &'static str,
@@ -42,7 +42,7 @@ pub enum CompileError {
     /// The calibration is not of this graph.
     #[error("the calibration doesn't know the value '{value}': calibrate on the very graph that is compiled")]
     NotCalibrated {
-        /// The value.
+        /// Name of the value that has no range.
         value: String,
     },
     /// The scores are no vector.
@@ -53,13 +53,13 @@ pub enum CompileError {
     ScoresShape {
         /// The node that makes the scores.
         node: String,
-        /// Their shape.
+        /// Shape of the scores.
         shape: Shape,
     },
     /// Weights that have no int8 form.
     #[error("node '{node}': {}", weight_problem(*.problem))]
     Weights {
-        /// The node.
+        /// Name of the node at fault.
         node: String,
         /// What is wrong.
         problem: WeightError,
@@ -67,19 +67,19 @@ pub enum CompileError {
     /// Scales too far apart for an integer rule.
     #[error("node '{node}': the scales of its input and output are too far apart; look for dead layers around it")]
     Ratio {
-        /// The node.
+        /// Name of the node at fault.
         node: String,
     },
     /// A local response normalisation whose factors have no table.
     #[error("node '{node}' (LRN): its factors are negative, infinite or too large for a table of 16 bits")]
     LrnTable {
-        /// The node.
+        /// Name of the node at fault.
         node: String,
     },
     /// A window or its padding is too large for the format.
     #[error("node '{node}': kernel, stride or padding is above 65,535")]
     Window {
-        /// The node.
+        /// Name of the node at fault.
         node: String,
     },
     /// A layer needs more scratch than a file may ask for.
@@ -87,7 +87,7 @@ pub enum CompileError {
         "node '{node}' needs {needed} bytes of scratch for one patch, and at most {SCRATCH_LIMIT} are allowed: give it fewer channels or a smaller kernel"
     )]
     Scratch {
-        /// The node.
+        /// Name of the node at fault.
         node: String,
         /// Bytes of one patch.
         needed: u64,
@@ -97,7 +97,7 @@ pub enum CompileError {
     Labels {
         /// The label file.
         file: String,
-        /// Its lines.
+        /// How many lines the label file has.
         lines: usize,
         /// The network's classes.
         classes: usize,
@@ -132,7 +132,7 @@ pub enum CompileError {
         given: usize,
         /// The network's input.
         input: String,
-        /// Its channels.
+        /// Channels of that input.
         taken: u32,
     },
     /// More than the format's fields hold.

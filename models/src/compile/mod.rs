@@ -62,7 +62,7 @@ impl Default for Options {
 /// A compiled network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Compiled {
-    /// The file.
+    /// Bytes of the .tin file.
     pub bytes: Vec<u8>,
     /// What it needs.
     pub report: Report,

@@ -9,9 +9,9 @@ pub enum NetError {
         "{file}: tensor '{tensor}' is missing: these are not all the weights of {architecture}, or those of another network"
     )]
     Missing {
-        /// The file.
+        /// Path of the file of weights.
         file: String,
-        /// The tensor.
+        /// Name of the tensor in the file.
         tensor: String,
         /// The architecture's name.
         architecture: &'static str,
@@ -19,9 +19,9 @@ pub enum NetError {
     /// A layer of another size.
     #[error("{file}: tensor '{tensor}' has the shape {found:?}, and {architecture} has {expected} there")]
     Shape {
-        /// The file.
+        /// Path of the file of weights.
         file: String,
-        /// The tensor.
+        /// Name of the tensor in the file.
         tensor: String,
         /// The architecture's name.
         architecture: &'static str,
@@ -35,9 +35,9 @@ pub enum NetError {
         "{file}: tensor '{tensor}' holds infinities or NaN, or a variance that is negative: train or download it again"
     )]
     NotFinite {
-        /// The file.
+        /// Path of the file of weights.
         file: String,
-        /// The tensor.
+        /// Name of the tensor in the file.
         tensor: String,
     },
     /// Tensors that no layer takes.
@@ -45,11 +45,11 @@ pub enum NetError {
         "{file}: {architecture} has no place for {count} tensors, '{first}' among them: these are the weights of another network"
     )]
     LeftOver {
-        /// The file.
+        /// Path of the file of weights.
         file: String,
         /// The architecture's name.
         architecture: &'static str,
-        /// How many.
+        /// Number of tensors that no layer takes.
         count: usize,
         /// The first by name.
         first: String,
@@ -60,13 +60,13 @@ pub enum NetError {
          save the state dict of the one that is meant alone"
     )]
     Several {
-        /// The file.
+        /// Path of the file of weights.
         file: String,
         /// The architecture's name.
         architecture: &'static str,
-        /// What stands in front of the one's names.
+        /// What stands in front of the names of one of them.
         first: String,
-        /// And of another's.
+        /// What stands in front of the names of another one.
         second: String,
     },
     /// A picture for which a layer has no output.
@@ -76,9 +76,9 @@ pub enum NetError {
     Size {
         /// The architecture's name.
         architecture: &'static str,
-        /// The side.
+        /// Side of the pictures in pixels.
         size: u32,
-        /// The layer.
+        /// Name of the layer that would have no output.
         layer: String,
         /// What to do.
         way_out: String,

@@ -27,7 +27,7 @@ pub enum ImportError {
     /// The file could not be read.
     #[error("{file}: cannot be read: {source}")]
     Read {
-        /// The file.
+        /// Path of the .onnx file.
         file: String,
         /// What the system said.
         source: std::io::Error,
@@ -35,7 +35,7 @@ pub enum ImportError {
     /// The bytes are no ONNX model.
     #[error("{file}: not an ONNX model, or a truncated one ({reason}); export or download it again")]
     NotOnnx {
-        /// The file.
+        /// Path of the .onnx file.
         file: String,
         /// What did not decode.
         reason: String,
@@ -43,7 +43,7 @@ pub enum ImportError {
     /// The file is of another kind.
     #[error("{file}: not an ONNX model: {what}")]
     OtherKind {
-        /// The file.
+        /// Path of the .onnx file.
         file: String,
         /// What it is, and the way out.
         what: String,
@@ -55,7 +55,7 @@ pub enum ImportError {
         place: String,
         /// What was to be made; empty where it is the file itself.
         what: String,
-        /// The limit.
+        /// The limit that is exceeded, and by what.
         exceeded: Exceeded,
     },
     /// An operator the compiler doesn't know.
@@ -64,7 +64,7 @@ pub enum ImportError {
          Clip, LRN, Concat, Add, Gemm, MatMul, shape changes, and at the end Softmax, LogSoftmax and Sigmoid): replace it in the network and export again"
     )]
     UnknownOperator {
-        /// The node.
+        /// The node at fault, and the file that it is in.
         place: Box<Place>,
     },
     /// A node reads a tensor that nothing makes.
@@ -72,7 +72,7 @@ pub enum ImportError {
         "{place}: nothing makes its input '{input}'; the file is incomplete: export it again with its weights inside"
     )]
     MissingInput {
-        /// The node.
+        /// The node at fault, and the file that it is in.
         place: Box<Place>,
         /// The tensor's name; for an input that isn't named at all, what it is for.
         input: String,
@@ -83,7 +83,7 @@ pub enum ImportError {
          a fixed size (only the batch may be dynamic)"
     )]
     DynamicShape {
-        /// The file.
+        /// Path of the .onnx file.
         file: String,
         /// The graph input.
         input: String,
@@ -99,7 +99,7 @@ pub enum ImportError {
     /// An attribute has a value that isn't supported.
     #[error("{place}: attribute {attribute} = {value} is not supported; supported: {supported}")]
     Attribute {
-        /// The node.
+        /// The node at fault, and the file that it is in.
         place: Box<Place>,
         /// The attribute's name.
         attribute: String,
@@ -111,7 +111,7 @@ pub enum ImportError {
     /// A known operator, used in a way that isn't supported.
     #[error("{place}: {what}; {way_out}")]
     Unsupported {
-        /// The node.
+        /// The node at fault, and the file that it is in.
         place: Box<Place>,
         /// What the node does.
         what: String,
@@ -121,15 +121,15 @@ pub enum ImportError {
     /// Sizes that don't fit each other.
     #[error("{place}: {what}; the file is damaged or was edited: export it again")]
     Mismatch {
-        /// The node.
+        /// The node at fault, and the file that it is in.
         place: Box<Place>,
-        /// The sizes.
+        /// Which sizes do not fit each other.
         what: String,
     },
     /// A constant that cannot be read.
     #[error("{file}: tensor '{tensor}': {reason}; export the model again with float32 weights")]
     Tensor {
-        /// The file.
+        /// Path of the .onnx file.
         file: String,
         /// The tensor's name.
         tensor: String,
@@ -139,7 +139,7 @@ pub enum ImportError {
     /// A constant whose data lies in another file that can't be used.
     #[error("{file}: tensor '{tensor}': {what}")]
     ExternalData {
-        /// The file.
+        /// Path of the .onnx file.
         file: String,
         /// The tensor's name.
         tensor: String,
@@ -149,7 +149,7 @@ pub enum ImportError {
     /// The graph doesn't take exactly one float picture.
     #[error("{file}: {what}; a network must take one float picture (batch, channels, height, width)")]
     Input {
-        /// The file.
+        /// Path of the .onnx file.
         file: String,
         /// What it takes instead.
         what: String,
@@ -157,7 +157,7 @@ pub enum ImportError {
     /// The graph doesn't give exactly one result.
     #[error("{file}: {what}; a network must have one output: export it in evaluation mode, without auxiliary heads")]
     Output {
-        /// The file.
+        /// Path of the .onnx file.
         file: String,
         /// What it gives instead.
         what: String,
@@ -165,9 +165,9 @@ pub enum ImportError {
     /// An entry of the metadata that this project wrote or reads cannot be understood.
     #[error("{file}: its metadata '{key}' cannot be understood: {reason}")]
     Metadata {
-        /// The file.
+        /// Path of the .onnx file.
         file: String,
-        /// The entry.
+        /// Key of the metadata entry.
         key: String,
         /// What is wrong.
         reason: String,

@@ -38,7 +38,7 @@ pub struct Program {
     pub tensors: Vec<Tensor>,
     /// What runs, in order.
     pub steps: Vec<Step>,
-    /// The picture.
+    /// The tensor that holds the picture.
     pub input: TensorId,
     /// What ranks the classes: int32.
     pub logits: TensorId,
@@ -170,14 +170,14 @@ pub enum Operator {
     Lrn {
         /// Channels in the sum.
         size: u32,
-        /// Factors.
+        /// Factors by the sum of squares.
         table: LrnTable,
     },
     /// Sum of two tensors.
     Add {
         /// Multiplier of each input.
         multipliers: [i32; 2],
-        /// Common shift.
+        /// Right shift of the sum of both products.
         shift: u32,
     },
     /// A copy with another scale, or an activation on its own.

@@ -61,10 +61,10 @@ pub struct Blob {
     /// The innermost size.
     #[prost(int32, optional, tag = "4")]
     pub width: Option<i32>,
-    /// Elements.
+    /// Values of the tensor.
     #[prost(float, repeated, tag = "5")]
     pub data: Vec<f32>,
-    /// Sizes.
+    /// Size of the tensor in each dimension.
     #[prost(message, optional, tag = "7")]
     pub shape: Option<BlobShape>,
     /// Elements of a network trained in double precision.

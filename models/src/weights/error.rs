@@ -9,7 +9,7 @@ pub enum WeightsError {
     /// The file could not be read.
     #[error("{file}: cannot be read: {source}")]
     Read {
-        /// The file.
+        /// Path of the file of weights.
         file: String,
         /// What the system said.
         source: std::io::Error,
@@ -20,7 +20,7 @@ pub enum WeightsError {
          safetensors and Caffe models (.caffemodel)"
     )]
     Unknown {
-        /// The file.
+        /// Path of the file of weights.
         file: String,
         /// What did not decode.
         reason: String,
@@ -28,7 +28,7 @@ pub enum WeightsError {
     /// The file is of another kind.
     #[error("{file}: no file of weights: {what}")]
     OtherKind {
-        /// The file.
+        /// Path of the file of weights.
         file: String,
         /// What it is, and the way out.
         what: String,
@@ -36,11 +36,11 @@ pub enum WeightsError {
     /// What is made of the file costs more than a file of its size may.
     #[error("{file}: {part}: {exceeded}")]
     Budget {
-        /// The file.
+        /// Path of the file of weights.
         file: String,
         /// The tensor, or another part of the file.
         part: String,
-        /// The limit.
+        /// The limit that is exceeded, and by what.
         exceeded: Exceeded,
     },
     /// Several sets of weights in one file.
@@ -49,15 +49,15 @@ pub enum WeightsError {
          \"weights.pth\")", quoted(.keys), .keys.first().map_or("", String::as_str)
     )]
     Several {
-        /// The file.
+        /// Path of the file of weights.
         file: String,
-        /// Their keys.
+        /// Keys under which the sets of weights stand.
         keys: Vec<String>,
     },
     /// The kind is known, the content damaged.
     #[error("{file}: the {kind} is damaged or truncated: {reason}; download or save it again")]
     Damaged {
-        /// The file.
+        /// Path of the file of weights.
         file: String,
         /// What it is.
         kind: &'static str,
@@ -70,7 +70,7 @@ pub enum WeightsError {
          was run. Take the file from its publisher, or save the state dict alone: torch.save(net.state_dict(), ...)"
     )]
     Pickle {
-        /// The file.
+        /// Path of the file of weights.
         file: String,
         /// What it asks for: `module.name`, or an instruction.
         name: String,
@@ -78,7 +78,7 @@ pub enum WeightsError {
     /// A tensor that cannot be read.
     #[error("{file}: tensor '{tensor}': {reason}; download or save the file again")]
     Tensor {
-        /// The file.
+        /// Path of the file of weights.
         file: String,
         /// The tensor's name.
         tensor: String,
@@ -88,7 +88,7 @@ pub enum WeightsError {
     /// No tensor at all.
     #[error("{file}: holds no weights")]
     Empty {
-        /// The file.
+        /// Path of the file of weights.
         file: String,
     },
 }

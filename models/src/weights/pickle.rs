@@ -36,7 +36,7 @@ pub(super) enum Refusal {
 /// A pickle that may be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Checked {
-    /// Its bytes.
+    /// Its length in bytes.
     pub(super) length: usize,
     /// Its instructions: each may leave an object on the stack.
     pub(super) instructions: usize,

@@ -9,7 +9,7 @@ pub enum FetchError {
     /// The file could not be read or written.
     #[error("{}: {source}; what has arrived is kept, run the command again to go on", path.display())]
     File {
-        /// The file.
+        /// Path of the file that is fetched.
         path: PathBuf,
         /// What the system said: no space left, as a rule.
         source: std::io::Error,
@@ -31,9 +31,9 @@ pub enum FetchError {
     /// A file of this name is there, and it is not the published one.
     #[error("{}: is not the published file (its hash is {found}, published is {published}); remove it", path.display())]
     Stranger {
-        /// The file.
+        /// Path of the file that is fetched.
         path: PathBuf,
-        /// Its hash.
+        /// SHA-256 of the file that is there.
         found: String,
         /// The published one.
         published: String,
@@ -41,7 +41,7 @@ pub enum FetchError {
     /// No server could be reached.
     #[error("{file}: no server could be reached: is this machine online? ({attempts})")]
     Offline {
-        /// The file.
+        /// Name of the file that was asked for.
         file: String,
         /// What each said.
         attempts: String,
@@ -49,7 +49,7 @@ pub enum FetchError {
     /// No server gave the published file.
     #[error("{file}: no server gave it ({attempts})")]
     Failed {
-        /// The file.
+        /// Name of the file that was asked for.
         file: String,
         /// What each said.
         attempts: String,

@@ -33,7 +33,7 @@ pub struct Progress {
 /// A file that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
-    /// The file.
+    /// Path of the fetched file.
     pub path: PathBuf,
     /// Whether it had been there before; nothing was fetched then.
     pub was_there: bool,

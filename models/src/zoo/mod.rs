@@ -25,14 +25,14 @@ pub struct Download<'a> {
     pub most: u64,
 }
 
-/// Public weights.
+/// A file of public weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The name on the command line.
     pub name: &'static str,
     /// What it is.
     pub about: &'static str,
-    /// The file.
+    /// Which file it is, where it comes from and its hash.
     pub download: Download<'static>,
     /// Its size in megabytes (10^6 bytes), rounded.
     pub megabytes: u32,

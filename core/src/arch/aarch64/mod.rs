@@ -33,7 +33,7 @@ pub(super) trait Kernel<const P: usize>: Copy {
 /// Some quads of the output channels, and all pixels. What its pointers reach has been checked in [`gemm`].
 pub(super) struct Group<'a> {
     gemm: &'a Gemm<'a>,
-    /// First channel.
+    /// First output channel of the group.
     first: usize,
     /// Output of the first pixel at the group's first channel.
     out: *mut i8,

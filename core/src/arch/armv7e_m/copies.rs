@@ -11,7 +11,7 @@ macro_rules! prefixed {
     };
 }
 
-/// As above.
+/// The symbol for tests, beside which the real one may be linked.
 #[cfg(test)]
 macro_rules! prefixed {
     ($name:literal) => {

@@ -25,7 +25,7 @@ use crate::camera::colour::{ColourTags, Matrix, Range};
 use crate::camera::frame::Frame;
 use crate::camera::mailbox::{Mailbox, Taken};
 
-/// The program.
+/// The program that decodes videos and streams.
 pub(super) const PROGRAM: &str = "ffmpeg";
 /// What it has to do: 4:2:0 with the limited range, whatever the video has.
 const OUTPUT: [&str; 9] = ["-an", "-sn", "-vf", "scale=out_range=tv", "-pix_fmt", "yuv420p", "-f", "yuv4mpegpipe", "-"];

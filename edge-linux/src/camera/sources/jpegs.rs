@@ -8,7 +8,7 @@ use super::LARGEST_FRAME;
 const START_OF_IMAGE: u8 = 0xD8;
 const END_OF_IMAGE: u8 = 0xD9;
 
-/// What came.
+/// What the stream of pictures had next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// A whole picture.

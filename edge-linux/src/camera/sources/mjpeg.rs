@@ -65,7 +65,7 @@ impl Stream {
             }
         };
         if wanted.rate.is_some() && !matches!(body, Pictures::Requests(_)) {
-            bail!("{address}: the camera sends a stream, at a rate of its own; leave --rate out");
+            bail!("{address}: the camera sends a stream and chooses its rate itself; leave --rate out");
         }
         Ok(Self { address: address.clone(), body })
     }

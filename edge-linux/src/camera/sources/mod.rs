@@ -46,7 +46,7 @@ pub(crate) trait Source: Send {
 /// What came from a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Read {
-    /// A frame.
+    /// A whole frame.
     Frame,
     /// Something that is no whole frame. Better ones may follow.
     Broken(String),
@@ -188,7 +188,7 @@ impl Wanted {
             Name::Mjpeg(_) | Name::Snapshot(_) | Name::Images(_) => &["--rate"],
         };
         match given.iter().find(|(name, given)| *given && !taken.contains(name)) {
-            Some((name, _)) => anyhow::bail!("{source}: this source decides that by itself; leave {name} out"),
+            Some((name, _)) => anyhow::bail!("{source}: {name} has no effect on this kind of source; leave {name} out"),
             None => Ok(()),
         }
     }
@@ -279,6 +279,6 @@ mod tests {
     fn what_a_source_does_not_take_is_refused() {
         let wanted = Wanted { rate: Some(30), ..Wanted::default() };
         let error = Name::Pipe("-".into()).open(&wanted).err().unwrap().to_string();
-        assert_eq!(error, "pipe:-: this source decides that by itself; leave --rate out");
+        assert_eq!(error, "pipe:-: --rate has no effect on this kind of source; leave --rate out");
     }
 }

@@ -62,14 +62,18 @@ impl Camera {
         let offered = formats(&device).with_context(named)?;
         let (code, _) = cheapest(&offered, wanted.format).ok_or_else(|| {
             let offered: Vec<_> = offered.iter().map(|code| String::from_utf8_lossy(code)).collect();
-            let what = if wanted.format.is_some() { "not in that --format" } else { "in none that is understood" };
-            file_error(path, format_args!("gives pictures {what}, but in {}", offered.join(", ")))
+            let what = match wanted.format.is_some() {
+                true => "does not offer that --format",
+                false => "offers no format that this program supports",
+            };
+            file_error(path, format_args!("the camera {what}; it offers {}", offered.join(", ")))
         })?;
         let (width, height) = wanted.size.unwrap_or(USUAL_SIZE);
         let asked = Format::new(width, height, FourCC::new(&code));
         let given = device.set_format(&asked).map_err(|error| busy(path, error))?;
-        let format = understood(given.fourcc.repr)
-            .ok_or_else(|| file_error(path, "changed to a format that is not understood; give another --format"))?;
+        let format = understood(given.fourcc.repr).ok_or_else(|| {
+            file_error(path, "the camera changed to a format that this program does not support; give another --format")
+        })?;
         let size = Size::new(given.width, given.height);
         let stride = Some(given.stride as usize).filter(|stride| *stride > 0 && format != FrameFormat::Mjpeg);
         let layout = Layout::new(format, size, stride).with_context(named)?;
@@ -87,7 +91,7 @@ impl Camera {
         if let Some(wanted_format) = wanted.format
             && wanted_format != format
         {
-            return Err(file_error(path, "does not keep to that --format; leave it out"));
+            return Err(file_error(path, "the camera does not keep to that --format; leave --format out"));
         }
         if let Some(rate) = wanted.rate {
             device.set_params(&Parameters::with_fps(rate)).with_context(named)?;
@@ -120,7 +124,7 @@ fn colours(space: Colorspace, quantization: Quantization, format: FrameFormat) -
 /// The error of a device that does not start.
 fn busy(path: &Path, error: io::Error) -> anyhow::Error {
     match error.kind() {
-        io::ErrorKind::ResourceBusy => file_error(path, "is in use by another program; end that"),
+        io::ErrorKind::ResourceBusy => file_error(path, "is in use by another program; end that program"),
         _ => file_error(path, format_args!("cannot be set up ({error}); try another --format or size")),
     }
 }
@@ -176,13 +180,13 @@ impl Source for Camera {
 /// A device that gives pictures.
 #[derive(Clone, Debug, serde::Serialize)]
 pub(crate) struct Listed {
-    /// Its file.
+    /// Path of its device file.
     pub(crate) device: PathBuf,
     /// Names of its file that stay when cameras are plugged in another order: below `/dev/v4l/by-id`.
     pub(crate) names: Vec<PathBuf>,
     /// What its driver calls it.
     pub(crate) name: String,
-    /// Its formats.
+    /// Formats in which it gives pictures.
     pub(crate) formats: Vec<ListedFormat>,
 }
 

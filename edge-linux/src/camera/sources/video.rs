@@ -37,7 +37,7 @@ pub(super) struct Video {
 }
 
 impl Video {
-    /// A file.
+    /// Opens a video file.
     pub(super) fn open(path: &Path, wanted: &Wanted) -> Result<Self> {
         Self::open_with(Path::new(PROGRAM), path, wanted)
     }

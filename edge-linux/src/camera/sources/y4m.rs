@@ -145,8 +145,8 @@ mod tests {
             (&b"RIFF...."[..], "not a YUV4MPEG2 file"),
             (b"YUV4MPEG2 F25:1\n", "no width and height"),
             (b"YUV4MPEG2 W4 H4 C444\n", "colour format 444"),
-            (b"YUV4MPEG2 W0 H4\n", "0 x 4 is no size"),
-            (b"YUV4MPEG2 W99999 H4\n", "99999 x 4 is no size"),
+            (b"YUV4MPEG2 W0 H4\n", "cannot have 0 x 4 pixels"),
+            (b"YUV4MPEG2 W99999 H4\n", "cannot have 99999 x 4 pixels"),
         ] {
             let error = open(bytes).err().unwrap().to_string();
             assert!(error.starts_with("test.y4m: ") && error.contains(expected), "{error}");

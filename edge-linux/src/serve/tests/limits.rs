@@ -18,7 +18,7 @@ impl Camera {
         let run = move || {
             while !stopped.load(Ordering::Relaxed) {
                 feed.publish(update("cat"));
-                feed.publish_picture(&vec![7; size]);
+                feed.publish_picture(Look::Bare, &vec![7; size]);
                 thread::sleep(Duration::from_secs(1) / rate);
             }
         };
@@ -125,7 +125,7 @@ fn streams_that_nobody_reads_end() {
     let refused = String::from_utf8_lossy(&head[..length]);
     assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("retry-after"), "{refused}");
     let start = Instant::now();
-    while served.feed.wants_picture() {
+    while served.feed.wants_picture(Look::Bare) {
         assert!(start.elapsed() < 4 * wire::WRITE_TIME, "they are still sent pictures");
         thread::sleep(Duration::from_millis(50));
     }

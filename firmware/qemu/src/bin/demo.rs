@@ -45,7 +45,7 @@ impl Camera for Drawn {
     }
 }
 
-/// No LED.
+/// An indicator without an LED.
 struct Dark;
 
 impl ErrorType for Dark {

@@ -46,7 +46,7 @@ pub fn exit(code: u8) -> ! {
     semihosting::process::exit(i32::from(code))
 }
 
-/// Prints.
+/// Writes bytes to the standard output of the machine that runs QEMU.
 pub fn print(bytes: &[u8]) {
     if let Ok(mut out) = io::stdout() {
         let _ = out.write_all(bytes);

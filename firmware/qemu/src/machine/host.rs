@@ -26,7 +26,7 @@ pub fn exit(code: u8) -> ! {
     std::process::exit(i32::from(code))
 }
 
-/// Prints.
+/// Writes bytes to standard output.
 pub fn print(bytes: &[u8]) {
     let _ = std::io::stdout().write_all(bytes);
 }
