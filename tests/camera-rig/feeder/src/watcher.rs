@@ -65,9 +65,10 @@ impl Watcher {
     }
 }
 
-/// The number that stands behind a name in a flat JSON object.
+/// The number that stands behind a name in a JSON object, where the name stands last: the page's updates have rates of the
+/// same names in front of the counts.
 pub(crate) fn number(json: &str, name: &str) -> io::Result<u64> {
     let key = format!("\"{name}\":");
-    let digits = json.split_once(&key).map(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or(""));
+    let digits = json.rsplit_once(&key).map(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or(""));
     digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| io::Error::other(format!("no {name} in {json}")))
 }
