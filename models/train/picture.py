@@ -113,11 +113,11 @@ def _check_size(picture: Image.Image) -> None:
 
 
 def _exif(picture: Image.Image) -> bytes:
-    """The picture's EXIF data, without what a JPEG puts in front of it; of several, the last."""
+    """The picture's EXIF data, without what a JPEG puts in front of it; of several, the first, as in the program."""
     prefix = b"Exif\0\0"
     if hasattr(picture, "applist"):
-        segments = [data[6:] for marker, data in picture.applist if marker == "APP1" and data.startswith(prefix)]
-        return next((data for data in reversed(segments) if data), b"")
+        segments = (data[6:] for marker, data in picture.applist if marker == "APP1" and data.startswith(prefix))
+        return next(segments, b"")
     data = picture.info.get("exif", b"")
     return data[6:] if picture.format == "PNG" else data
 
